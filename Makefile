@@ -1,0 +1,119 @@
+# Every target that needs the environment makes it first: on a fresh clone `make demo` or
+# `make test` is all there is to type. What is done already is not done again (see .venv/.done-*).
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUST_TARGET := wasm32-wasip1
+CARGO := cargo
+CARGO_FLAGS := --manifest-path filters/Cargo.toml --locked
+ifneq ($(wildcard filters/Cargo.toml),)
+WASM := controlplane/filters/flash-sale.wasm controlplane/filters/redis-bridge.wasm
+endif
+WASM_OUT := filters/target/$(RUST_TARGET)/release
+FILTER_SOURCES := $(shell find filters -name target -prune -o -name fuzz -prune -o -type f \
+	\( -name '*.rs' -o -name '*.toml' -o -name '*.lua' -o -name Cargo.lock \) -print 2>/dev/null)
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | \
+		awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+# ---------------------------------------------------------------------------------------- set-up
+.PHONY: setup
+setup: .venv/.done-project $(WASM) ## Make .venv with all that the project needs, and build the filters
+
+.venv/.done-python:
+	@command -v "$(PYTHON)" >/dev/null || { echo "error: $(PYTHON) is not on PATH: install Python 3.11 or newer, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is too old: Python 3.11 or newer is needed" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	@touch $@
+
+.venv/.done-packages: requirements-dev.txt .venv/.done-python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+.venv/.done-project: pyproject.toml .venv/.done-packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.done-rust: .venv/.done-python
+	@command -v $(CARGO) >/dev/null || { echo "error: cargo is not on PATH: install Rust with rustup (the filters are written in it)" >&2; exit 1; }
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(RUST_TARGET)" || rustup target add $(RUST_TARGET)
+	@touch $@
+
+.PHONY: filters
+filters: $(WASM) ## Build the Wasm filters into controlplane/filters/
+
+# Both come out of one cargo run. Copied only when changed, so that a file's age means something.
+$(WASM) filters/.none &: $(FILTER_SOURCES) .venv/.done-rust
+	$(CARGO) build $(CARGO_FLAGS) --release --target $(RUST_TARGET) --target-dir filters/target --package flash-sale-filter --package redis-bridge
+	@mkdir -p controlplane/filters
+	@cp $(WASM_OUT)/flash_sale_filter.wasm controlplane/filters/flash-sale.wasm
+	@cp $(WASM_OUT)/redis_bridge.wasm controlplane/filters/redis-bridge.wasm
+
+# --------------------------------------------------------------------------------------- running
+.PHONY: demo
+demo: setup ## Run the whole stack on this machine: a sale, live in the terminal
+	$(BIN)/sluice demo
+
+# ---------------------------------------------------------------------------------------- proving
+.PHONY: test
+test: lint test-rust test-python ## Lint, then every test: Rust, Python, and both against a real Envoy and Redis
+
+.PHONY: test-python
+test-python: setup ## The Python tests, with a real Envoy and Redis
+	$(BIN)/python -m pytest -m "not soak"
+
+.PHONY: test-rust
+test-rust: .venv/.done-rust ## The tests of the filters' logic, native
+	$(CARGO) test $(CARGO_FLAGS) --workspace --quiet
+
+.PHONY: lint
+lint: setup ## ruff, mypy, import-linter, cargo fmt, cargo clippy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(CARGO) fmt --manifest-path filters/Cargo.toml --all --check
+	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets -- --deny warnings
+
+.PHONY: fmt
+fmt: setup ## Format Python and Rust
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	$(CARGO) fmt --manifest-path filters/Cargo.toml --all
+
+.PHONY: bench
+bench: setup ## Measure the filters against plain Envoy; writes bench/results/latest.json
+	$(BIN)/python -m bench
+
+.PHONY: soak
+soak: setup ## 500 random rounds of failures under load (about half an hour)
+	$(BIN)/python -m pytest -m soak --timeout=7200
+
+# --------------------------------------------------------------------------------------- making
+.PHONY: generate
+generate: .venv/.done-project ## Make again what is generated and checked in
+	$(BIN)/python -m controlplane.xds.generate
+
+.PHONY: lock
+lock: .venv/.done-packages ## Pin the newest versions that pyproject.toml allows, with their hashes
+	$(BIN)/uv pip compile pyproject.toml --upgrade --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --output-file requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --upgrade --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --output-file requirements-dev.txt \
+		--constraint requirements.txt --extra local --group dev
+
+.PHONY: wheel
+wheel: setup ## Build dist/*.whl, filters and scripts included
+	$(BIN)/python -m build --wheel --no-isolation
+
+.PHONY: clean
+clean: ## Remove all that was built or fetched
+	rm -rf .venv dist filters/target controlplane/filters/*.wasm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
