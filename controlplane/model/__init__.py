@@ -1,0 +1,41 @@
+"""What users write, typed and frozen, and what can be wrong with it."""
+
+from __future__ import annotations
+
+from controlplane.model.conditions import Condition, merge
+from controlplane.model.core import EndpointSlice, Secret, Service
+from controlplane.model.edge_config import EdgeConfig, EdgeConfigSpec
+from controlplane.model.flash_sale import FlashSale, FlashSaleSpec
+from controlplane.model.gateway import Gateway, GatewayClass
+from controlplane.model.inventory import Inventory
+from controlplane.model.kinds import KINDS
+from controlplane.model.meta import ObjectMeta, ObjectRef, Resource
+from controlplane.model.problems import Invalid, Location, Problem
+from controlplane.model.responses import OUTCOMES, Outcome, ResolvedResponse
+from controlplane.model.route import HTTPRoute
+
+__all__ = [
+    "KINDS",
+    "OUTCOMES",
+    "Condition",
+    "EdgeConfig",
+    "EdgeConfigSpec",
+    "EndpointSlice",
+    "FlashSale",
+    "FlashSaleSpec",
+    "Gateway",
+    "GatewayClass",
+    "HTTPRoute",
+    "Invalid",
+    "Inventory",
+    "Location",
+    "ObjectMeta",
+    "ObjectRef",
+    "Outcome",
+    "Problem",
+    "ResolvedResponse",
+    "Resource",
+    "Secret",
+    "Service",
+    "merge",
+]

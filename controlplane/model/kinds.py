@@ -1,0 +1,31 @@
+"""Which kinds Sluice reads, by name."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from controlplane.model.core import EndpointSlice, Secret, Service
+from controlplane.model.edge_config import EdgeConfig
+from controlplane.model.flash_sale import FlashSale
+from controlplane.model.gateway import Gateway, GatewayClass
+from controlplane.model.route import HTTPRoute
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controlplane.model.meta import Resource
+
+KINDS: Final[Mapping[str, type[Resource]]] = MappingProxyType(
+    {
+        "GatewayClass": GatewayClass,
+        "Gateway": Gateway,
+        "HTTPRoute": HTTPRoute,
+        "Service": Service,
+        "EndpointSlice": EndpointSlice,
+        "Secret": Secret,
+        "EdgeConfig": EdgeConfig,
+        "FlashSale": FlashSale,
+    }
+)
+"""Every kind that Sluice acts on."""
