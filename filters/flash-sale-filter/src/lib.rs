@@ -1,0 +1,2 @@
+//! The flash sale filter.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The Redis link.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Between gRPC frames and the bytes of a Redis connection.
+#![forbid(unsafe_code)]
