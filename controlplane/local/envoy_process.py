@@ -199,9 +199,10 @@ class EnvoyProcess:
         query = "?include_eds" if eds else ""
         return dict(json.loads(await self.admin(f"/config_dump{query}")))
 
-    async def clusters(self) -> dict[str, Any]:
+    async def clusters(self) -> list[dict[str, Any]]:
         """The clusters and the state of their endpoints, as the admin page's JSON."""
-        return dict(json.loads(await self.admin("/clusters?format=json")))
+        page = json.loads(await self.admin("/clusters?format=json"))
+        return list(page.get("cluster_statuses", []))
 
     async def listeners(self) -> dict[str, tuple[str, int]]:
         """Name -> (address, port) of every listener with a socket: where a port 0 ended up."""

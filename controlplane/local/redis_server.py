@@ -229,9 +229,9 @@ class RedisServer:
         configuration.write_text(self._configuration())
         self.log.unlink(missing_ok=True)  # so that an error shows this start's lines only
         binary = self.binary or Path("redis-server")
-        self._process = Process("Redis", [binary, configuration], log=self.log)
+        self._process = process = Process("Redis", [binary, configuration], log=self.log)
         try:
-            await self._process.until_ready(self._answers, deadline)
+            await process.until_ready(lambda: self._answers(process.pid), deadline)
         except StartError as error:
             if "Address already in use" not in self.log.read_text(errors="replace"):
                 raise
@@ -252,15 +252,15 @@ class RedisServer:
             settings["requirepass"] = _quoted(self.password)
         return "".join(f"{key} {value}\n" for key, value in {**settings, **self.settings}.items())
 
-    async def _answers(self) -> bool:
-        """Whether this server, and no other that holds the port, serves commands."""
+    async def _answers(self, pid: int) -> bool:
+        """Whether the server of that process id, and no other that holds the port, serves."""
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT):
-                return await self._probe()
+                return await self._probe(pid)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
 
-    async def _probe(self) -> bool:
+    async def _probe(self, pid: int) -> bool:
         reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
         try:
             if self.password:
@@ -271,7 +271,7 @@ class RedisServer:
                 return False  # -LOADING: it still reads its data
             head = await reader.readline()
             info = await reader.readexactly(int(head[1:]))
-            return f"process_id:{self.pid}".encode() in info.split()
+            return f"process_id:{pid}".encode() in info.split()
         finally:
             writer.close()
             with contextlib.suppress(OSError):

@@ -1,0 +1,3 @@
+"""What the tests share: real servers as fixtures, waiting with a deadline, an HTTP load."""
+
+from __future__ import annotations

@@ -1,0 +1,71 @@
+"""Waiting for something to become true, the only way in which a test here passes time.
+
+A fixed sleep is either too short on a busy machine or a waste on an idle one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+
+@overload
+async def eventually(
+    predicate: Callable[[], Awaitable[T]],
+    *,
+    deadline: float = ...,
+    every: float = ...,
+    what: str = ...,
+) -> T: ...
+
+
+@overload
+async def eventually(
+    predicate: Callable[[], T],
+    *,
+    deadline: float = ...,
+    every: float = ...,
+    what: str = ...,
+) -> T: ...
+
+
+async def eventually(
+    predicate: Callable[[], Any],
+    *,
+    deadline: float = 10.0,
+    every: float = 0.02,
+    what: str = "",
+) -> Any:
+    """The first true value of `predicate`, a plain or an async function.
+
+    An AssertionError in the predicate counts as "not yet", so it may hold assertions before it
+    returns something true.
+
+    Raises:
+        AssertionError: it did not come true within `deadline` seconds. Names `what` was waited for
+            and what was seen last.
+    """
+    end = time.monotonic() + deadline
+    while True:
+        cause: AssertionError | None = None
+        try:
+            value = predicate()
+            if inspect.isawaitable(value):
+                value = await value
+            if value:
+                return value
+            seen = repr(value)
+        except AssertionError as error:
+            cause, seen = error, str(error) or repr(error)
+        if time.monotonic() >= end:
+            waited_for = what or getattr(predicate, "__name__", "the condition")
+            message = f"{waited_for}: not so after {deadline:g} s; last seen: {seen}"
+            raise AssertionError(message) from cause
+        await asyncio.sleep(every)
