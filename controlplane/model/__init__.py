@@ -10,9 +10,11 @@ from controlplane.model.gateway import Gateway, GatewayClass
 from controlplane.model.inventory import Inventory
 from controlplane.model.kinds import KINDS
 from controlplane.model.meta import ObjectMeta, ObjectRef, Resource
+from controlplane.model.parsing import identify, parse
 from controlplane.model.problems import Invalid, Location, Problem
 from controlplane.model.responses import OUTCOMES, Outcome, ResolvedResponse
 from controlplane.model.route import HTTPRoute
+from controlplane.model.shapes import unsupported_fields
 
 __all__ = [
     "KINDS",
@@ -37,5 +39,8 @@ __all__ = [
     "Resource",
     "Secret",
     "Service",
+    "identify",
     "merge",
+    "parse",
+    "unsupported_fields",
 ]

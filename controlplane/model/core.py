@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from controlplane.model.meta import Model, Resource
 from controlplane.model.rules import Broken, demand, fail
 from controlplane.model.scalars import Labels, Port, PreciseHostname
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 """Label by which an EndpointSlice names its Service."""
@@ -26,6 +29,19 @@ PortName = Annotated[str, Field(max_length=63, pattern=r"^$|^[a-z0-9]([-a-z0-9]*
 Protocol = Literal["TCP", "UDP", "SCTP"]
 
 
+def _target_port(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise fail("must be a port, by number or name")
+    if isinstance(value, int) and not 1 <= value <= 65535:  # noqa: PLR2004 the range of TCP ports
+        raise fail("must be at least 1 and at most 65535")
+    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?", value):
+        raise fail("must be a port name: at most 15 lower-case letters, digits and '-'")
+    return value
+
+
+TargetPort = Annotated[int | str, BeforeValidator(_target_port)]
+
+
 class ServicePort(Model):
     """A port of a Service, and the port of the endpoints behind it."""
 
@@ -33,8 +49,8 @@ class ServicePort(Model):
 
     name: PortName = Field("", description="Name; needed when there is more than one port.")
     port: Port = Field(description="Port that routes name.")
-    target_port: Port | Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
-        None, description="Port of the endpoints; without it `port`."
+    target_port: TargetPort | None = Field(
+        None, description="Port of the endpoints, by number or name; without it `port`."
     )
     protocol: Protocol = Field("TCP", description="Only TCP is served.")
     app_protocol: str | None = Field(

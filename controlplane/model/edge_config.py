@@ -1,4 +1,7 @@
-"""EdgeConfig: the settings of a gateway class. Every field has a default that works on one machine."""
+"""EdgeConfig: the settings of a gateway class.
+
+Every field has a default that works on one machine, so that a first try needs none of them.
+"""
 
 from __future__ import annotations
 

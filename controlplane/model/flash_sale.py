@@ -24,7 +24,7 @@ MAX_STOCK: Final = 1_000_000_000
 MAX_INTERVAL: Final = timedelta(days=30)
 DEFAULT_REDRAW: Final = timedelta(seconds=60)
 EPOCH: Final = r"^[A-Za-z0-9._-]+$"
-PASS_COOKIE: Final = r"^(__Host-|__Secure-)?[A-Za-z0-9_-]{1,64}$"
+PASS_COOKIE: Final = r"^(__Host-|__Secure-)?[A-Za-z0-9_-]{1,64}$"  # noqa: S105 a pattern
 _MAX_COOKIE: Final = 64
 
 
@@ -165,7 +165,7 @@ class Identity(Model):
 class Pass(Model):
     """A signed cookie that proves a permit without any state, to proxies and to the origin."""
 
-    cookie_name: Annotated[str, Field(max_length=74, pattern=PASS_COOKIE)] | None = Field(
+    cookie_name: Annotated[str, Field(max_length=73, pattern=PASS_COOKIE)] | None = Field(
         None,
         description="Name of the cookie; without it `sluice-pass-<namespace>-<name>`, so that two "
         "sales on one host keep apart.",
@@ -232,22 +232,15 @@ class FlashSaleSpec(Model):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        demand(self._broken())
-        return self
-
-    def _broken(self) -> list[Broken]:
+    def _distinct(self) -> Self:
         broken: list[Broken] = []
         seen: set[TargetRef] = set()
         for index, target in enumerate(self.target_refs):
             if target in seen:
                 broken.append((("targetRefs", index), "is named twice: remove one"))
             seen.add(target)
-        cookie = self.identity.cookie
-        if self.pass_ is not None and cookie is not None and cookie == self.pass_.cookie_name:
-            message = "must differ from identity.cookie: the pass would overwrite the user's id"
-            broken.append((("pass", "cookieName"), message))
-        return broken
+        demand(broken)
+        return self
 
     @property
     def limit(self) -> int:
@@ -265,6 +258,14 @@ class FlashSale(Resource):
     )
     kind: Literal["FlashSale"] = Field("FlashSale", description="The kind.")
     spec: FlashSaleSpec = Field(description="What the operator wants.")
+
+    @model_validator(mode="after")
+    def _pass_keeps_identity(self) -> Self:
+        cookie = self.spec.identity.cookie
+        if cookie is not None and cookie == self.pass_cookie:
+            message = "must differ from identity.cookie: the pass would overwrite the user's id"
+            demand([(("spec", "pass", "cookieName"), message)])
+        return self
 
     @property
     def sale(self) -> str:

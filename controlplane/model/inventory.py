@@ -6,7 +6,6 @@ change is a new inventory that shares all but the kind that changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
@@ -14,13 +13,15 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 from controlplane.model.kinds import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from controlplane.model.meta import ObjectRef, Resource
 
 R = TypeVar("R", bound="Resource")
 Key = tuple[str, str]
 """Namespace and name."""
 
-_NOTHING: Final[Mapping[Key, "Resource"]] = MappingProxyType({})
+_NOTHING: Final[Mapping[Key, Resource]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,10 +130,12 @@ class Resource(Model):
 
     @property
     def name(self) -> str:
+        """`metadata.name`."""
         return self.metadata.name
 
     @property
     def namespace(self) -> str:
+        """`metadata.namespace`; empty for what has none."""
         return self.metadata.namespace
 
     @property

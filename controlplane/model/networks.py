@@ -19,6 +19,20 @@ def _network(text: str) -> str:
         network: IPv4Network | IPv6Network = ip_network(text, strict=False)
     except ValueError:
         raise fail("must be a network such as 203.0.113.0/24 or 2001:db8::/32") from None
+    address, slash, prefix = text.partition("/")
+    if not slash:
+        raise fail("must have a prefix length", f"did you mean {network}?")
+    if prefix != str(network.prefixlen):
+        raise fail("must have a prefix length in digits", f"did you mean {network}?")
+    if ip_network(address).network_address != network.network_address:
+        meant = f"did you mean {network} or {address}/{network.max_prefixlen}?"
+        raise fail("must have no bits set behind the prefix", meant)
+    return str(network)
+
+
+Network = ip_network(text, strict=False)
+    except ValueError:
+        raise fail("must be a network such as 203.0.113.0/24 or 2001:db8::/32") from None
     if "/" not in text:
         raise fail(f"must be a network with a prefix length: did you mean {network}?")
     if "/" + str(network.prefixlen) != text[text.index("/") :]:

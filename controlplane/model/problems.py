@@ -72,6 +72,7 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
+        """Whether something has to be changed."""
         return self.severity == "error"
 
 

@@ -7,13 +7,16 @@ sale. 503 where trying later may help, 410 where it never will, and nothing is e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from controlplane.model.meta import Model
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import NO_SPACE, HeaderName, HeaderValue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Outcome = Literal[
     "notStarted",
@@ -146,7 +149,7 @@ class Responses(Model):
         return _BY_OUTCOME[outcome](self)
 
 
-_BY_OUTCOME: Final[dict[Outcome, Any]] = {
+_BY_OUTCOME: Final[dict[Outcome, Callable[[Responses], Response]]] = {
     "notStarted": lambda all_: all_.not_started,
     "ended": lambda all_: all_.ended,
     "soldOut": lambda all_: all_.sold_out,

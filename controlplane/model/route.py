@@ -6,8 +6,7 @@ what contradicts the standard is an error here, as it would be in an API server.
 
 from __future__ import annotations
 
-
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +26,9 @@ from controlplane.model.scalars import (
     SectionName,
     Unsupported,
 )
+
+MAX_MATCHES: Final = 128
+"""Matches of all rules of a route, as Gateway API bounds them."""
 
 
 class ParentReference(Model):
@@ -187,7 +189,7 @@ class HTTPRouteSpec(Model):
         (), max_length=16, description="Hosts; without it, those of the listener."
     )
     rules: tuple[RouteRule, ...] = Field(
-        (RouteRule(),), max_length=64, description="In no particular order: the best match wins."
+        (RouteRule(),), max_length=16, description="In no particular order: the best match wins."
     )
     use_default_gateways: Unsupported = Field(None, description="Attach to default gateways.")
 
@@ -201,6 +203,8 @@ class HTTPRouteSpec(Model):
             if rule.name in names:
                 broken.append((("rules", index, "name"), f"{rule.name} is used twice"))
             names.add(rule.name)
+        if sum(len(rule.matches) for rule in self.rules) > MAX_MATCHES:
+            broken.append((("rules",), f"must have at most {MAX_MATCHES} matches in all"))
         demand(broken)
         return self
 

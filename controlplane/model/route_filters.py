@@ -159,6 +159,7 @@ class HTTPRouteFilter(Model):
 
     @property
     def is_supported(self) -> bool:
+        """Whether Sluice acts on it."""
         return self.type in SUPPORTED_FILTERS
 
     @property

@@ -29,6 +29,9 @@ def demand(broken: Iterable[Broken]) -> None:
         raise PydanticCustomError(RULES, "{summary}", {"summary": found[0][1], RULES: found})
 
 
-def fail(message: str) -> PydanticCustomError:
-    """Make the error of a validator that looks at one field alone."""
-    return PydanticCustomError("value", "{summary}", {"summary": message})
+def fail(message: str, hint: str = "") -> PydanticCustomError:
+    """Make the error of a validator that looks at one field alone.
+
+    The message says what the value must be; the hint, what was probably meant.
+    """
+    return PydanticCustomError("value", "{summary}", {"summary": message, "hint": hint})
