@@ -6,7 +6,7 @@ the two things it may have meant.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -16,7 +16,7 @@ from controlplane.model.rules import fail
 
 def _network(text: str) -> str:
     try:
-        network: IPv4Network | IPv6Network = ip_network(text, strict=False)
+        network = ip_network(text, strict=False)
     except ValueError:
         raise fail("must be a network such as 203.0.113.0/24 or 2001:db8::/32") from None
     address, slash, prefix = text.partition("/")
@@ -28,25 +28,6 @@ def _network(text: str) -> str:
         meant = f"did you mean {network} or {address}/{network.max_prefixlen}?"
         raise fail("must have no bits set behind the prefix", meant)
     return str(network)
-
-
-Network = ip_network(text, strict=False)
-    except ValueError:
-        raise fail("must be a network such as 203.0.113.0/24 or 2001:db8::/32") from None
-    if "/" not in text:
-        raise fail(f"must be a network with a prefix length: did you mean {network}?")
-    if "/" + str(network.prefixlen) != text[text.index("/") :]:
-        raise fail(f"must have a prefix length in digits: did you mean {network}?")
-    address = text.partition("/")[0]
-    if ip_network(address).network_address != network.network_address:
-        raise fail(
-            f"has bits set behind the prefix: did you mean {network} or {address}/{_bits(network)}?"
-        )
-    return str(network)
-
-
-def _bits(network: IPv4Network | IPv6Network) -> int:
-    return network.max_prefixlen
 
 
 Network = Annotated[str, Field(min_length=1, max_length=49), AfterValidator(_network)]

@@ -99,7 +99,7 @@ def _model(document: Mapping[str, Any], location: Location) -> type[Resource]:
     model = KINDS.get(kind)
     if model is not None and version in model.API_VERSIONS:
         return model
-    _not_ours(document, location, version, kind)
+    return _not_ours(document, location, version, kind)
 
 
 def _not_ours(document: Mapping[str, Any], location: Location, version: str, kind: str) -> NoReturn:
