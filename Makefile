@@ -10,13 +10,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUST_TARGET := wasm32-wasip1
 CARGO := cargo
-CARGO_FLAGS := --manifest-path filters/Cargo.toml --locked
-ifneq ($(wildcard filters/Cargo.toml),)
 WASM := controlplane/filters/flash-sale.wasm controlplane/filters/redis-bridge.wasm
-endif
+# The do-nothing filter is for `make bench` only, and is not installed.
+FILTER_PACKAGES := flash-sale-filter redis-bridge noop-filter
 WASM_OUT := filters/target/$(RUST_TARGET)/release
 FILTER_SOURCES := $(shell find filters -name target -prune -o -name fuzz -prune -o -type f \
-	\( -name '*.rs' -o -name '*.toml' -o -name '*.lua' -o -name Cargo.lock \) -print 2>/dev/null)
+	\( -name '*.rs' -o -name '*.toml' -o -name '*.lua' -o -name Cargo.lock \) -print)
+LOAD := bench/load/target/release/sluice-load
+LOAD_SOURCES := $(shell find bench/load -name target -prune -o -type f \
+	\( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
+# Two workspaces: the filters are built for Wasm, the load generator for this machine.
+WORKSPACES := filters bench/load
 
 .PHONY: help
 help: ## Show this list
@@ -30,15 +34,16 @@ setup: .venv/.done-project $(WASM) ## Make .venv with all that the project needs
 .venv/.done-python:
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: $(PYTHON) is not on PATH: install Python 3.11 or newer, or say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is too old: Python 3.11 or newer is needed" >&2; exit 1; }
-	"$(PYTHON)" -m venv .venv
+	@"$(PYTHON)" -m venv .venv
 	@touch $@
 
 .venv/.done-packages: requirements-dev.txt .venv/.done-python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@echo "Installing the pinned packages into .venv (about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 .venv/.done-project: pyproject.toml .venv/.done-packages
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.done-rust: .venv/.done-python
@@ -49,9 +54,10 @@ setup: .venv/.done-project $(WASM) ## Make .venv with all that the project needs
 .PHONY: filters
 filters: $(WASM) ## Build the Wasm filters into controlplane/filters/
 
-# Both come out of one cargo run. Copied only when changed, so that a file's age means something.
-$(WASM) filters/.none &: $(FILTER_SOURCES) .venv/.done-rust
-	$(CARGO) build $(CARGO_FLAGS) --release --target $(RUST_TARGET) --target-dir filters/target --package flash-sale-filter --package redis-bridge
+# Both come out of one cargo run.
+$(WASM) &: $(FILTER_SOURCES) .venv/.done-rust
+	$(CARGO) build --locked --manifest-path filters/Cargo.toml --target-dir filters/target \
+		--release --target $(RUST_TARGET) $(FILTER_PACKAGES:%=--package %)
 	@mkdir -p controlplane/filters
 	@cp $(WASM_OUT)/flash_sale_filter.wasm controlplane/filters/flash-sale.wasm
 	@cp $(WASM_OUT)/redis_bridge.wasm controlplane/filters/redis-bridge.wasm
@@ -71,7 +77,9 @@ test-python: setup ## The Python tests, with a real Envoy and Redis
 
 .PHONY: test-rust
 test-rust: .venv/.done-rust ## The tests of the filters' logic, native
-	$(CARGO) test $(CARGO_FLAGS) --workspace --quiet
+	@for workspace in $(WORKSPACES); do \
+		$(CARGO) test --quiet --locked --manifest-path "$$workspace/Cargo.toml" --workspace; \
+	done
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, cargo fmt, cargo clippy
@@ -79,18 +87,24 @@ lint: setup ## ruff, mypy, import-linter, cargo fmt, cargo clippy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(CARGO) fmt --manifest-path filters/Cargo.toml --all --check
-	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets -- --deny warnings
+	@for workspace in $(WORKSPACES); do \
+		echo "cargo fmt and clippy: $$workspace"; \
+		$(CARGO) fmt --manifest-path "$$workspace/Cargo.toml" --all --check; \
+		$(CARGO) clippy --quiet --locked --manifest-path "$$workspace/Cargo.toml" --workspace --all-targets -- --deny warnings; \
+	done
 
 .PHONY: fmt
 fmt: setup ## Format Python and Rust
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
-	$(CARGO) fmt --manifest-path filters/Cargo.toml --all
+	@for workspace in $(WORKSPACES); do $(CARGO) fmt --manifest-path "$$workspace/Cargo.toml" --all; done
 
 .PHONY: bench
-bench: setup ## Measure the filters against plain Envoy; writes bench/results/latest.json
+bench: setup $(LOAD) ## Measure the filters against plain Envoy; writes bench/results/latest.json
 	$(BIN)/python -m bench
+
+$(LOAD): $(LOAD_SOURCES) .venv/.done-rust
+	$(CARGO) build --locked --manifest-path bench/load/Cargo.toml --target-dir bench/load/target --release
 
 .PHONY: soak
 soak: setup ## 500 random rounds of failures under load (about half an hour)
@@ -115,5 +129,5 @@ wheel: setup ## Build dist/*.whl, filters and scripts included
 
 .PHONY: clean
 clean: ## Remove all that was built or fetched
-	rm -rf .venv dist filters/target controlplane/filters/*.wasm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist filters/target bench/load/target controlplane/filters/*.wasm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

