@@ -48,7 +48,9 @@ setup: .venv/.done-project $(WASM) ## Make .venv with all that the project needs
 
 .venv/.done-rust: .venv/.done-python
 	@command -v $(CARGO) >/dev/null || { echo "error: cargo is not on PATH: install Rust with rustup (the filters are written in it)" >&2; exit 1; }
-	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(RUST_TARGET)" || rustup target add $(RUST_TARGET)
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(RUST_TARGET)" || { \
+		command -v rustup >/dev/null || { echo "error: Rust here lacks the target $(RUST_TARGET) and there is no rustup to add it: install Rust with rustup" >&2; exit 1; }; \
+		rustup target add $(RUST_TARGET); }
 	@touch $@
 
 .PHONY: filters
