@@ -88,7 +88,7 @@ lint: setup ## ruff, mypy, import-linter, cargo fmt, cargo clippy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	@for workspace in $(WORKSPACES); do \
 		echo "cargo fmt and clippy: $$workspace"; \
 		$(CARGO) fmt --manifest-path "$$workspace/Cargo.toml" --all --check; \

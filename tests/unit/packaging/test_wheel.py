@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SCRIPTS = {path.name for path in (ROOT / "filters" / "scripts").glob("*.lua")}
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, built and unpacked; the filters must be built (`make filters`)."""
+    target = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run([*command, "--directory", target], cwd=ROOT, check=True, timeout=60)
+    (wheel,) = target.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(target / "unpacked")
+    return target / "unpacked"
+
+
+def test_it_carries_the_built_filters(unpacked: Path) -> None:
+    for name in ("flash-sale.wasm", "redis-bridge.wasm"):
+        assert (unpacked / "controlplane" / "filters" / name).read_bytes()[:4] == b"\0asm"
+
+
+def test_it_carries_every_script_and_finds_them_there(unpacked: Path) -> None:
+    assert SCRIPTS
+    assert {path.name for path in (unpacked / "controlplane/ledger/scripts").iterdir()} == SCRIPTS
+    code = "from controlplane.ledger import scripts; print(scripts.folder())"
+    found = _run(unpacked, "-c", code)
+    assert Path(found) == unpacked / "controlplane" / "ledger" / "scripts"
+
+
+def test_it_carries_what_starts_an_envoy(unpacked: Path) -> None:
+    assert (unpacked / "controlplane" / "envoy" / "bootstrap.yaml").is_file()
+
+
+def test_it_carries_no_tests_and_nothing_of_the_workspace(unpacked: Path) -> None:
+    top = {path.name for path in unpacked.iterdir() if not path.name.endswith(".dist-info")}
+    assert top == {"controlplane"}
+    assert not list(unpacked.rglob("*.rs"))
+    assert (unpacked / "controlplane" / "py.typed").is_file()
+
+
+def test_its_command_runs(unpacked: Path) -> None:
+    assert "sluice" in _run(unpacked, "-m", "controlplane", "--help").lower()
+
+
+def _run(unpacked: Path, *arguments: str) -> str:
+    """Runs Python with the unpacked wheel in place of the checkout."""
+    answer = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=unpacked,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return answer.stdout.strip()
