@@ -158,7 +158,7 @@ class _Reader:
                 self._take(event)
 
     def _take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark is not None else 0
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event, line)
         elif isinstance(event, yaml.AliasEvent):
@@ -202,7 +202,7 @@ class _Reader:
         return text
 
     def _alias(self, event: yaml.AliasEvent, line: int) -> None:
-        node = self._anchors.get(event.anchor)
+        node = self._anchors.get(event.anchor or "")
         if node is None:
             raise self._unreadable(line, "uses an alias (*) that has no anchor (&) before it")
         parent = self._stack[-1] if self._stack else None
