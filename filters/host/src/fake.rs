@@ -281,7 +281,7 @@ pub(crate) fn add_header(map: Map, name: &str, value: &[u8]) -> Result<()> {
 #[allow(clippy::unnecessary_wraps)]
 pub(crate) fn remove_header(map: Map, name: &str) -> Result<()> {
     change_headers(map, |headers| {
-        headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_bytes()))
+        headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_bytes()));
     });
     Ok(())
 }

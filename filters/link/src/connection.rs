@@ -1,0 +1,173 @@
+//! One stream to Redis: what has been asked on it, in order, and what the replies belong to.
+
+use std::collections::VecDeque;
+
+use core::time::Duration;
+
+use host::{ContextId, Token};
+
+use crate::command::Command;
+use crate::handshake::Step;
+use crate::moment::Moment;
+use crate::resp::{Bounds, Decoder};
+use crate::value::Value;
+use crate::waiting::Pending;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Logging in.
+    Greeting,
+    /// Logged in; only commands of the first lane leave.
+    Opening,
+    /// Serving.
+    Ready,
+    /// It served, and is silent for longer than a deadline. It serves again once all late replies have come and a `PING`
+    /// was answered in time.
+    Stalled,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection<R> {
+    pub(crate) root: ContextId,
+    pub(crate) token: Token,
+    /// Which settings it was made with; others have another number.
+    pub(crate) server: u32,
+    pub(crate) phase: Phase,
+    /// Bytes of the link's own that are to leave.
+    pub(crate) own: Vec<u8>,
+    /// The server does not know `HELLO`.
+    pub(crate) too_old: bool,
+    pub(crate) decoder: Decoder,
+    pub(crate) sent_at: Moment,
+    pub(crate) heard_at: Moment,
+    slots: VecDeque<Slot<R>>,
+}
+
+/// A command whose reply has not come.
+#[derive(Debug)]
+enum Slot<R> {
+    Own(Step),
+    Asked(Asked<R>),
+}
+
+#[derive(Debug)]
+struct Asked<R> {
+    /// None when the deadline has passed: the reply is then dropped.
+    pending: Option<Pending<R>>,
+    /// The command's own reply, while that of its `WAIT` is to come.
+    reply: Option<Value>,
+    confirmed: bool,
+}
+
+/// What a reply belongs to.
+#[derive(Debug)]
+pub(crate) enum Answer<R> {
+    /// A command of the link's own.
+    Own(Step, Value),
+    /// A command, its reply, and that of its `WAIT`.
+    Command(Pending<R>, Value, Option<Value>),
+    /// A command that nobody waits for any more.
+    Late,
+    /// Only a part of what a command is answered.
+    Part,
+    /// Nothing: the server speaks out of turn.
+    Unasked,
+}
+
+impl<R> Connection<R> {
+    pub(crate) fn new(
+        root: ContextId,
+        token: Token,
+        server: u32,
+        bounds: Bounds,
+        now: Moment,
+    ) -> Self {
+        Self {
+            root,
+            token,
+            server,
+            phase: Phase::Greeting,
+            own: Vec::new(),
+            too_old: false,
+            decoder: Decoder::new(bounds),
+            sent_at: now,
+            heard_at: now,
+            slots: VecDeque::new(),
+        }
+    }
+
+    /// Whether every reply has come.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How long replies have been due without a byte from the server.
+    pub(crate) fn silence(&self, now: Moment) -> Duration {
+        if self.is_idle() {
+            return Duration::ZERO;
+        }
+        now.since(self.sent_at.max(self.heard_at))
+    }
+
+    /// Queues commands of the link's own.
+    pub(crate) fn say(&mut self, steps: Vec<(Step, Command)>) {
+        for (step, command) in steps {
+            command.write(false, &mut self.own);
+            self.slots.push_back(Slot::Own(step));
+        }
+    }
+
+    /// Writes a command and remembers that it was asked.
+    pub(crate) fn ask(&mut self, pending: Pending<R>, out: &mut Vec<u8>) {
+        pending.command.write(pending.with_source, out);
+        let confirmed = pending.command.confirm.is_some();
+        self.slots.push_back(Slot::Asked(Asked { pending: Some(pending), reply: None, confirmed }));
+    }
+
+    /// Matches a reply to the oldest command that has none.
+    pub(crate) fn answer(&mut self, value: Value) -> Answer<R> {
+        if matches!(value, Value::Push(_)) {
+            return Answer::Part;
+        }
+        let Some(slot) = self.slots.pop_front() else { return Answer::Unasked };
+        let mut asked = match slot {
+            Slot::Own(step) => return Answer::Own(step, value),
+            Slot::Asked(asked) => asked,
+        };
+        match (asked.confirmed, asked.reply.take()) {
+            (true, None) => {
+                asked.reply = Some(value);
+                self.slots.push_front(Slot::Asked(asked));
+                Answer::Part
+            }
+            (_, reply) => {
+                let Some(pending) = asked.pending else { return Answer::Late };
+                match reply {
+                    Some(reply) => Answer::Command(pending, reply, Some(value)),
+                    None => Answer::Command(pending, value, None),
+                }
+            }
+        }
+    }
+
+    /// Hands out the commands whose deadline has come. Their replies keep their places.
+    pub(crate) fn expire(&mut self, now: Moment, mut expired: impl FnMut(Pending<R>)) {
+        for slot in &mut self.slots {
+            let Slot::Asked(asked) = slot else { continue };
+            if asked.pending.as_ref().is_some_and(|pending| pending.deadline <= now) {
+                if let Some(pending) = asked.pending.take() {
+                    expired(pending);
+                }
+            }
+        }
+    }
+
+    /// The commands that wait for replies, the latest first.
+    pub(crate) fn into_asked(self) -> impl Iterator<Item = Pending<R>> {
+        self.slots.into_iter().rev().filter_map(|slot| match slot {
+            Slot::Asked(asked) => asked.pending,
+            Slot::Own(_) => None,
+        })
+    }
+}
