@@ -1,0 +1,228 @@
+//! Who a request comes from: a user id that is taken from the request, and the keyed hash of it.
+//!
+//! The raw id may be a secret (a bearer token, a session cookie), so neither Redis nor a log ever
+//! sees it unless the manifest says `plain`; the hash cannot be reversed or guessed without the key.
+
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use std::net::{IpAddr, SocketAddr};
+
+/// The first 16 bytes of the keyed hash of a user id: what all tables in memory are keyed by.
+pub type UserKey = [u8; 16];
+
+/// The longest raw id that is hashed; a longer one counts as none, since each byte costs time.
+const MAX_RAW: usize = 8192;
+/// The longest raw id that is written to Redis as it is.
+const MAX_PLAIN: usize = 256;
+
+/// Hashes user ids. The work that depends on the key alone is done once.
+#[derive(Clone)]
+pub struct IdentityKey {
+    keyed: Hmac<Sha256>,
+}
+
+impl IdentityKey {
+    /// Prepares the key.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self { keyed: keyed(key) }
+    }
+
+    /// The hash of a raw user id.
+    pub fn hash(&self, raw: &[u8]) -> UserKey {
+        let mut mac = self.keyed.clone();
+        mac.update(raw);
+        first_half(&mac.finalize().into_bytes().into())
+    }
+}
+
+/// An HMAC-SHA256 that has taken in its key and no message.
+pub(crate) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    // A key of 32 bytes is shorter than a block, so it is padded with zeros and never hashed itself.
+    let mut block = [0u8; 64];
+    if let Some(head) = block.get_mut(..32) {
+        head.copy_from_slice(key);
+    }
+    <Hmac<Sha256> as hmac::digest::KeyInit>::new(&block.into())
+}
+
+/// The first 16 bytes of a SHA-256 or HMAC-SHA256.
+pub(crate) fn first_half(hash: &[u8; 32]) -> UserKey {
+    let [half @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *hash;
+    half
+}
+
+/// Whether a raw id can be used at all: present, of bounded length and, where it goes to Redis as
+/// text, without control characters.
+pub fn usable(raw: &[u8], plain: bool) -> bool {
+    if plain {
+        raw.len() <= MAX_PLAIN
+            && !raw.is_empty()
+            && core::str::from_utf8(raw).is_ok_and(|text| !text.chars().any(char::is_control))
+    } else {
+        !raw.is_empty() && raw.len() <= MAX_RAW
+    }
+}
+
+/// The client's address out of Envoy's `address:port`; IPv6 is written in brackets there.
+///
+/// An IPv4 address that was mapped into IPv6 is given as the IPv4 address that it is.
+pub fn client_address(peer: &[u8]) -> Option<IpAddr> {
+    let text = core::str::from_utf8(peer).ok()?;
+    let address = match text.parse::<SocketAddr>() {
+        Ok(peer) => peer.ip(),
+        Err(_) => text.parse::<IpAddr>().ok()?,
+    };
+    Some(address.to_canonical())
+}
+
+/// The values of the cookies called `name`, in order, out of a Cookie header.
+pub fn cookies<'a>(header: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    header.split(|byte| *byte == b';').filter_map(move |pair| {
+        let (key, value) = split_once(pair, b'=')?;
+        if key.trim_ascii() != name {
+            return None;
+        }
+        let value = value.trim_ascii();
+        let unquoted = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        Some(unquoted.unwrap_or(value))
+    })
+}
+
+fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let position = bytes.iter().position(|byte| *byte == at)?;
+    let (head, tail) = bytes.split_at_checked(position)?;
+    Some((head, tail.get(1..)?))
+}
+
+/// 32 lower-case hexadecimal digits.
+pub fn hex(key: &UserKey) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or(b'0');
+    let mut out = [0u8; 32];
+    for (pair, byte) in out.chunks_exact_mut(2).zip(key) {
+        if let [high, low] = pair {
+            *high = digit(byte >> 4);
+            *low = digit(*byte);
+        }
+    }
+    out
+}
+
+/// [`hex`] as text: how Redis knows a user.
+pub fn hex_text(key: &UserKey) -> Box<str> {
+    hex(key).into_iter().map(char::from).collect::<String>().into()
+}
+
+/// Reads `2 * N` hexadecimal digits of either case.
+pub fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    if text.len() != N.checked_mul(2)? {
+        return None;
+    }
+    let mut out = [0u8; N];
+    for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(out)
+}
+
+/// The users that a sale refuses outright, known by a hash that is bound to the sale.
+#[derive(Clone, Debug, Default)]
+pub struct DeniedUsers {
+    users: std::collections::HashSet<UserKey>,
+    prefix: Sha256,
+}
+
+impl DeniedUsers {
+    /// `users` are the first 16 bytes of SHA-256 of the books tag, a zero byte and the raw id.
+    pub fn new(tag: &str, users: impl IntoIterator<Item = UserKey>) -> Self {
+        let prefix = Sha256::new().chain_update(tag.as_bytes()).chain_update([0]);
+        Self { users: users.into_iter().collect(), prefix }
+    }
+
+    /// Whether this raw id is denied. Costs nothing while nobody is.
+    pub fn contains(&self, raw: &[u8]) -> bool {
+        !self.users.is_empty() && {
+            let hash = self.prefix.clone().chain_update(raw).finalize();
+            self.users.contains(&first_half(&hash.into()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_hash_is_hmac_sha256_cut_to_half() {
+        let key = IdentityKey::new(&[0x0b; 32]);
+        // Made by Python: hmac.new(b"\x0b" * 32, b"Hi There", "sha256").hexdigest()[:32]
+        assert_eq!(&hex(&key.hash(b"Hi There")), b"198a607eb44bfbc69903a0f1cf2bbdc5");
+    }
+
+    #[test]
+    fn a_peer_is_read_with_and_without_port() {
+        let read = |text: &str| client_address(text.as_bytes()).map(|ip| ip.to_string());
+        assert_eq!(read("192.0.2.7:4711").as_deref(), Some("192.0.2.7"));
+        assert_eq!(read("[2001:db8::1]:80").as_deref(), Some("2001:db8::1"));
+        assert_eq!(read("[::ffff:192.0.2.7]:80").as_deref(), Some("192.0.2.7"));
+        assert_eq!(read("192.0.2.7").as_deref(), Some("192.0.2.7"));
+        assert_eq!(read("/run/envoy.sock"), None);
+        assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn cookies_are_found_by_their_whole_name() {
+        let header = b"a=1; uid=alice;uid2=x; uid = \"bob\" ; uid";
+        let found: Vec<_> = cookies(header, b"uid").collect();
+        assert_eq!(found, [&b"alice"[..], &b"bob"[..]]);
+        assert_eq!(cookies(b"", b"uid").count(), 0);
+    }
+
+    #[test]
+    fn ids_that_go_to_redis_as_text_are_clean_text() {
+        assert!(usable(b"alice", true));
+        assert!(!usable(b"al\nice", true));
+        assert!(!usable(b"\xff", true));
+        assert!(!usable(&[b'a'; 257], true));
+        assert!(usable(b"\xff\n", false));
+        assert!(!usable(b"", false) && !usable(b"", true));
+        assert!(!usable(&[b'a'; 8193], false));
+    }
+
+    #[test]
+    fn denied_users_are_bound_to_the_sale() {
+        let hash = Sha256::digest(b"shop/laptop/1\0mallory");
+        let denied = DeniedUsers::new("shop/laptop/1", [first_half(&hash.into())]);
+        assert!(denied.contains(b"mallory"));
+        assert!(!denied.contains(b"alice"));
+        let other = DeniedUsers::new("shop/phone/1", [first_half(&hash.into())]);
+        assert!(!other.contains(b"mallory"));
+    }
+
+    proptest! {
+        #[test]
+        fn hex_and_back(key: [u8; 16]) {
+            prop_assert_eq!(unhex::<16>(&hex(&key)), Some(key));
+        }
+
+        #[test]
+        fn any_bytes_are_parsed_without_harm(bytes: Vec<u8>, name: Vec<u8>) {
+            let _ = client_address(&bytes);
+            let _ = cookies(&bytes, &name).count();
+            let _ = unhex::<16>(&bytes);
+            let _ = usable(&bytes, true);
+        }
+
+        #[test]
+        fn a_cookie_among_others_is_found(
+            before in "[a-z]{1,5}=[a-z0-9]{0,9}", value in "[!#-+\\--:<-~]{1,40}", after in "[a-z]{1,5}=[a-z]{0,9}",
+        ) {
+            let header = format!("{before}; X-id={value};{after}");
+            let found: Vec<_> = cookies(header.as_bytes(), b"X-id").collect();
+            prop_assert_eq!(found, vec![value.as_bytes()]);
+        }
+    }
+}
