@@ -1,0 +1,136 @@
+"""When a type may be sent, and when a resource may be taken away: make before break.
+
+Additions go out in the order of `kinds.KINDS`. Listeners and routes also wait for the answers to
+what was sent before them, since a proxy confirms clusters only when they are ready for traffic: a
+route that arrives earlier would answer 503. Removals go the other way: a cluster leaves only after
+the listeners and routes that used it are in force (W1), and a moment later, because a request that
+is being decided has chosen its cluster already.
+
+A proxy that never answers must not stop the world, so each of these waits is bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controlplane.xds import kinds
+from controlplane.xds.exchange import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from controlplane.xds.kinds import Kind
+    from controlplane.xds.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The bounds, in seconds.
+
+    Attributes:
+        hold: how long listeners and routes wait for the answer to one earlier response.
+        linger: how long a removal waits after what used the resource is out of force. Longer
+            than any request may be held by a filter.
+        retire: after this time a removal happens, even if what used the resource was never
+            confirmed. Not so if it was refused: then it is still in use, until that is mended.
+    """
+
+    hold: float = 10.0
+    linger: float = 1.0
+    retire: float = 30.0
+
+
+class Ordering:
+    """The order of one stream's responses."""
+
+    def __init__(self, types: Mapping[str, Progress], timing: Timing) -> None:
+        self._types = types
+        self._timing = timing
+        self._quiet_since: float | None = None
+
+    def observe(self, now: float) -> None:
+        """To be called before and after responses are made."""
+        if not self._at_rest():
+            self._quiet_since = None
+        elif self._quiet_since is None:
+            self._quiet_since = now
+
+    def holds(self, kind: Kind, now: float) -> bool:
+        """Whether a type has to wait for the answer to another one."""
+        return any(at + self._timing.hold > now for at in self._unanswered(kind))
+
+    def may_leave(self, kind: Kind, name: str, since: float, now: float) -> bool:
+        """Whether a resource may be removed now that has been unwanted since a moment."""
+        return now >= self._leaves_at(kind, name, since)
+
+    def deadline(self) -> float | None:
+        """When something becomes possible without any message; None if nothing does."""
+        return min(self._moments(), default=None)
+
+    def _moments(self) -> Iterator[float]:
+        for state in self._types.values():
+            if state.outstanding:
+                continue
+            if state.waits:
+                yield from (at + self._timing.hold for at in self._unanswered(state.kind))
+            for name, since in state.leaving.items():
+                if (at := self._leaves_at(state.kind, name, since)) != _NEVER:
+                    yield at
+
+    def _unanswered(self, kind: Kind) -> Iterator[float]:
+        for url in kind.after:
+            state = self._types.get(url)
+            if state and state.outstanding:
+                yield state.outstanding.at
+
+    def _leaves_at(self, kind: Kind, name: str, since: float) -> float:
+        if kind.url == kinds.CLUSTER:
+            return self._when_quiet(since)
+        if kind.url == kinds.ENDPOINTS:
+            return self._when_gone(kinds.CLUSTER, name, since)
+        if kind.url == kinds.ROUTES:
+            return self._when_gone(kinds.LISTENER, None, since)
+        return since
+
+    def _when_quiet(self, since: float) -> float:
+        """When what can refer to clusters is in force; never, while the client refuses it."""
+        if self._refused():
+            return _NEVER
+        latest = since + self._timing.retire
+        if self._quiet_since is None:
+            return latest
+        return min(self._quiet_since + self._timing.linger, latest)
+
+    def _when_gone(self, parent: str, name: str | None, since: float) -> float:
+        """When the parents of a resource are gone: those clusters, or all changes of a type."""
+        state = self._types.get(parent)
+        if state is None or not state.seen or state.outstanding:
+            return since + self._timing.retire
+        used = _asks(state, name) if name else not state.at_rest
+        return since + (self._timing.retire if used else self._timing.linger)
+
+    def _at_rest(self) -> bool:
+        listeners = self._types.get(kinds.LISTENER)
+        if listeners is None or not listeners.subscription.active:
+            return False
+        return all(state.at_rest for state in self._referrers())
+
+    def _refused(self) -> bool:
+        return any(state.parking for state in self._referrers())
+
+    def _referrers(self) -> Iterator[Progress]:
+        for url in kinds.REFERRERS:
+            if url in self._types:
+                yield self._types[url]
+
+
+_NEVER = float("inf")
+
+
+def _asks(clusters: Progress, endpoints: str) -> bool:
+    """Whether the client has a cluster that asks for these endpoints."""
+    for name, held in clusters.held.items():
+        if (name if isinstance(held, Claim) else held.endpoints) == endpoints:
+            return True
+    return False
