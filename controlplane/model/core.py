@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from controlplane.model.meta import Model, Resource
 from controlplane.model.rules import Broken, demand, fail
-from controlplane.model.scalars import Labels, Port, PreciseHostname
+from controlplane.model.scalars import Labels, Port, PortName, PreciseHostname
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,6 @@ SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 TLS_SECRET: Final = "kubernetes.io/tls"  # noqa: S105 the type of a Secret, not one
 MAX_SECRET_BYTES: Final = 1024 * 1024
 
-PortName = Annotated[str, Field(max_length=63, pattern=r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Protocol = Literal["TCP", "UDP", "SCTP"]
 
 

@@ -6,18 +6,16 @@ Every field has a default that works on one machine, so that a first try needs n
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from controlplane.model.durations import Duration
 from controlplane.model.meta import Model, Resource
 from controlplane.model.rules import demand
-from controlplane.model.scalars import ENVIRONMENT_VARIABLE, PreciseHostname
+from controlplane.model.scalars import ADDRESS, ENVIRONMENT_VARIABLE, PRINTABLE, PreciseHostname
 
-ADDRESS: Final = r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
-
-FilePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
+FilePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=PRINTABLE)]
 
 
 class RedisTls(Model):
@@ -44,7 +42,7 @@ class RedisSettings(Model):
     )
     database: int = Field(0, ge=0, le=65535, description="Number of the database.")
     tls: RedisTls | None = Field(None, description="Speak TLS; without it, plain TCP.")
-    username: Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
+    username: Annotated[str, Field(max_length=256, pattern=PRINTABLE)] = Field(
         "", description="User of Redis's access lists; empty for the default user."
     )
     password_env: Annotated[
@@ -104,7 +102,7 @@ class FilterSettings(Model):
 
 
 class ProxySettings(Model):
-    """Limits of each proxy. They go into its bootstrap, so a change needs a restart of it."""
+    """Limits of each proxy. All but `trustedHops` are in its bootstrap: a change needs a restart."""
 
     workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, description="Worker threads, one Wasm VM each; without it one for each CPU."

@@ -18,13 +18,18 @@ from controlplane.model.meta import Model, Resource
 from controlplane.model.networks import Network
 from controlplane.model.responses import Outcome, ResolvedResponse, Responses, resolve
 from controlplane.model.rules import Broken, demand, fail
-from controlplane.model.scalars import HeaderName, Name, SectionName
+from controlplane.model.scalars import (
+    EPOCH,
+    PASS_COOKIE,
+    CookieName,
+    HeaderName,
+    Name,
+    SectionName,
+)
 
 MAX_STOCK: Final = 1_000_000_000
 MAX_INTERVAL: Final = timedelta(days=30)
 DEFAULT_REDRAW: Final = timedelta(seconds=60)
-EPOCH: Final = r"^[A-Za-z0-9._-]+$"
-PASS_COOKIE: Final = r"^(__Host-|__Secure-)?[A-Za-z0-9_-]{1,64}$"  # noqa: S105 a pattern
 _MAX_COOKIE: Final = 64
 
 
@@ -126,7 +131,7 @@ class Identity(Model):
     header: HeaderName | None = Field(
         None, description="Name of the request header, such as `Authorization`."
     )
-    cookie: HeaderName | None = Field(None, description="Name of the cookie, such as `uid`.")
+    cookie: CookieName | None = Field(None, description="Name of the cookie, such as `uid`.")
     client_address: ClientAddress | None = Field(
         None, description="`{}`: the client's address. Users behind one address count as one."
     )
@@ -171,7 +176,7 @@ class Pass(Model):
         "sales on one host keep apart.",
     )
     ttl: Annotated[Duration, Field(ge=timedelta(seconds=1), le=MAX_INTERVAL)] = Field(
-        timedelta(minutes=30), description="How long a pass is good for; each answer renews it."
+        timedelta(minutes=30), description="How long a pass is good for."
     )
 
 

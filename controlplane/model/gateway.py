@@ -13,6 +13,8 @@ from pydantic import Field, model_validator
 from controlplane.model.meta import Model, Resource
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import (
+    CONTROLLER,
+    PROTOCOL,
     Annotations,
     Group,
     Hostname,
@@ -61,7 +63,7 @@ class GatewayClassSpec(Model):
     controller_name: str = Field(
         min_length=1,
         max_length=253,
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$",
+        pattern=CONTROLLER,
         description="`sluice.dev/controller`; classes of other controllers are left alone.",
     )
     parameters_ref: ParametersReference | None = Field(
@@ -172,8 +174,8 @@ class Listener(Model):
     name: SectionName = Field(description="Name, unique in the gateway.")
     hostname: Hostname | None = Field(None, description="Host served; without it, every host.")
     port: Port = Field(description="Port to listen on.")
-    protocol: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9/.\-]+$")] = (
-        Field(description="`HTTP` or `HTTPS`; others are legal, and reported as unsupported.")
+    protocol: Annotated[str, Field(min_length=1, max_length=255, pattern=PROTOCOL)] = Field(
+        description="`HTTP` or `HTTPS`; others are legal, and reported as unsupported."
     )
     tls: ListenerTls | None = Field(None, description="Certificate; for HTTPS only.")
     allowed_routes: AllowedRoutes = Field(

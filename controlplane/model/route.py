@@ -6,16 +6,20 @@ what contradicts the standard is an error here, as it would be in an API server.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from controlplane.model.durations import Duration
+from controlplane.model.expressions import expression_error
 from controlplane.model.gateway import GATEWAY_API, GATEWAY_API_VERSIONS, GatewayApiVersion
 from controlplane.model.meta import Model, Resource
 from controlplane.model.route_filters import HTTPRouteFilter, filter_conflicts
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import (
+    MESSAGES,
+    URL_PATH,
     Group,
     HeaderName,
     Hostname,
@@ -51,18 +55,24 @@ class PathMatch(Model):
     value: str = Field("/", max_length=1024, description="Path, or expression (RE2).")
 
     @model_validator(mode="after")
-    def _absolute(self) -> Self:
-        if self.type == "RegularExpression":
-            return self
-        value = self.value
-        if not value.startswith("/"):
-            demand([(("value",), "must begin with /")])
-        for part in ("//", "/./", "/../", "%2f", "%2F", "#"):
-            if part in value:
-                demand([(("value",), f"must not contain {part}")])
-        if value.endswith(("/..", "/.")):
-            demand([(("value",), "must not end in /.. or /.")])
+    def _readable(self) -> Self:
+        regular = self.type == "RegularExpression"
+        wrong = expression_error(self.value) if regular else _path_error(self.value)
+        if wrong is not None:
+            demand([(("value",), wrong)])
         return self
+
+
+def _path_error(value: str) -> str | None:
+    """What Gateway API does not allow in an exact path or a prefix."""
+    if not value.startswith("/"):
+        return "must begin with /"
+    if not re.fullmatch(URL_PATH, value):
+        return MESSAGES[URL_PATH]
+    for part in ("//", "/./", "/../", "%2f", "%2F"):
+        if part in value:
+            return f"must not contain {part}"
+    return "must not end in /.. or /." if value.endswith(("/..", "/.")) else None
 
 
 class HeaderMatch(Model):
@@ -72,6 +82,13 @@ class HeaderMatch(Model):
     name: HeaderName = Field(description="Header, in any case.")
     value: str = Field(min_length=1, max_length=4096, description="Value, or expression (RE2).")
 
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        wrong = expression_error(self.value) if self.type == "RegularExpression" else None
+        if wrong is not None:
+            demand([(("value",), wrong)])
+        return self
+
 
 class QueryParamMatch(Model):
     """A condition on a query parameter."""
@@ -79,6 +96,13 @@ class QueryParamMatch(Model):
     type: Literal["Exact", "RegularExpression"] = Field("Exact", description="Comparison.")
     name: HeaderName = Field(description="Parameter.")
     value: str = Field(min_length=1, max_length=1024, description="Value, or expression (RE2).")
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        wrong = expression_error(self.value) if self.type == "RegularExpression" else None
+        if wrong is not None:
+            demand([(("value",), wrong)])
+        return self
 
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from controlplane.model.meta import Model
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import (
+    URL_PATH,
     HeaderName,
     HeaderValue,
     Port,
@@ -44,7 +45,7 @@ SUPPORTED_FILTERS: Final[frozenset[FilterType]] = frozenset(
 )
 _REPEATABLE: Final[frozenset[FilterType]] = frozenset({"RequestMirror", "ExtensionRef"})
 
-PathText = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x20\x7f]*$")]
+PathText = Annotated[str, Field(max_length=1024, pattern=URL_PATH)]
 
 
 class HTTPHeader(Model):

@@ -1,0 +1,89 @@
+"""What the reference pages say beyond the tables: how the kinds fit together, and by example."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from controlplane.model.flash_sale import FlashSale, FlashSaleSpec, Identity, Schedule, TargetRef
+from controlplane.model.meta import ObjectMeta
+from controlplane.model.responses import OUTCOMES
+
+INTRODUCTIONS: Final = {
+    "index": """
+Sluice reads Kubernetes manifests, from a folder or from an API server: kinds of Gateway API and
+of Kubernetes itself, and two of its own. A field that is not known where it stands is an error
+that names file, line, object and field; so is a value out of bounds. A manifest that is wrong
+takes nothing down: the last good version of its object stays in force until it is right again.
+
+Durations are written `100ms`, `60s`, `1m30s`; times as in RFC 3339, with their zone. Text that
+looks like a number or like `true` needs quotes. `status` and what an API server adds to
+`metadata` are read past, so what `kubectl get --output yaml` prints is good input. An object
+without `metadata.namespace` is in the namespace `default`.
+""",
+    "FlashSale": """
+Attached to an HTTPRoute, or to one named rule of it, in the same namespace. Of two sales on one
+target the older wins, by `metadata.creationTimestamp`, then by namespace and name; the other
+says so in its conditions.
+
+Samples: [the least](../../manifests/samples/flash-sale-minimal.yaml),
+[the classic recipe](../../manifests/samples/classic-recipe.yaml),
+[every field](../../manifests/samples/flash-sale-full.yaml),
+[two sales](../../manifests/samples/two-sales.yaml).
+
+A request is judged in this order: denied networks, suspended, window, identity, denied users,
+known permit or pass (straight through), throttle, sold out, lottery, and last the books in Redis.
+""",
+    "EdgeConfig": """
+Named by `GatewayClass.spec.parametersRef` for all gateways of a class, or by
+`Gateway.spec.infrastructure.parametersRef` for one. Without any, every field has its default,
+which suits one machine.
+""",
+    "GatewayClass": """
+Classes with another `controllerName` belong to other controllers, and are left alone.
+""",
+    "Gateway": """
+Every proxy whose `node.cluster` is `<namespace>/<name>` of a gateway gets that gateway's
+configuration. A changed listener replaces the old one without closing its connections at once.
+""",
+    "HTTPRoute": """
+Of all matches that fit a request the most specific one counts, in the order of Gateway API:
+host, exact path, longest prefix, method, number of headers, number of query parameters; then the
+older route, then namespace and name, then the order of rules.
+""",
+    "Service": """
+A Service leads to the ready endpoints of its EndpointSlices, or with type `ExternalName` to a
+name in DNS. Cluster addresses are not used: proxies talk to endpoints.
+""",
+    "EndpointSlice": """
+Belongs to the Service that its label `kubernetes.io/service-name` names, in the same namespace.
+""",
+    "Secret": """
+Given to proxies by SDS for HTTPS listeners that name it; `data` and `stringData` with `tls.crt`
+and `tls.key` in PEM. No message, log or page ever shows what is in it. Other Secrets are read
+and not used.
+""",
+}
+
+
+def answers() -> str:
+    """The default answers, worked out by the code that works them out for the filter."""
+    sale = FlashSale(
+        metadata=ObjectMeta(name="laptop", namespace="shop"),
+        spec=FlashSaleSpec(
+            target_refs=(TargetRef(name="shop"),),
+            schedule=Schedule(start_time=datetime(2026, 1, 1, tzinfo=UTC)),
+            stock=1,
+            identity=Identity(header="Authorization"),
+        ),
+    )
+    rows = ["Default answers:", "", "| reason | status | Retry-After | text |\n|---|---|---|---|"]
+    for outcome in OUTCOMES:
+        answer = sale.response(outcome)
+        retry = "where it can be known" if answer.retry_after else ""
+        rows.append(f"| `{outcome}` | {answer.status} | {retry} | {answer.body.strip()} |")
+    rows.append(
+        "\nAll carry `Cache-Control: no-store` and `Content-Type: text/plain; charset=utf-8`; "
+        "headers that are given replace those of the same name."
+    )
+    return "\n".join(rows)
