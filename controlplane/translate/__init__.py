@@ -1,1 +1,27 @@
 """From objects to Envoy resources: pure functions, and what they have to say about the objects."""
+
+from __future__ import annotations
+
+from controlplane.translate.bootstrap import BootstrapOptions, bootstrap
+from controlplane.translate.fragments import Fragments
+from controlplane.translate.options import CodeRef, FilterCode, Options
+from controlplane.translate.plan import SalePlan
+from controlplane.translate.render import render
+from controlplane.translate.report import Report, ResourceKey, Verdict
+from controlplane.translate.translation import Translation, translate
+
+__all__ = [
+    "BootstrapOptions",
+    "CodeRef",
+    "FilterCode",
+    "Fragments",
+    "Options",
+    "Report",
+    "ResourceKey",
+    "SalePlan",
+    "Translation",
+    "Verdict",
+    "bootstrap",
+    "render",
+    "translate",
+]

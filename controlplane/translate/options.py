@@ -1,4 +1,4 @@
-"""What a translation needs to know besides the objects: the filters' code, and how often to poll."""
+"""What a translation must know besides the objects: the filters' code, and how often to poll."""
 
 from __future__ import annotations
 

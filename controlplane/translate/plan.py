@@ -1,0 +1,50 @@
+"""What the keeper of the books needs to know of each sale that is in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from controlplane.translate.parameters import instant_ms
+
+if TYPE_CHECKING:
+    from controlplane.model import FlashSale, ObjectRef
+    from controlplane.model.edge_config import RedisSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SalePlan:
+    """One sale, as far as its books are concerned; times in ms since 1970."""
+
+    ref: ObjectRef
+    tag: str
+    """Names the books: ``namespace/name/epoch``."""
+    limit: int
+    start_ms: int
+    end_ms: int | None
+    identity_plain: bool
+    """Whether users stand in the books by their own id, not by its hash."""
+    retention_ms: int
+    """How long the books are kept after the end."""
+    gateways: tuple[str, ...]
+    redis: RedisSettings
+    durability: Literal["Local", "Replicated"]
+
+
+def plan(
+    sale: FlashSale, gateways: tuple[str, ...], redis: RedisSettings, retention_ms: int
+) -> SalePlan:
+    """The plan of a sale that is in force on these gateways."""
+    schedule = sale.spec.schedule
+    return SalePlan(
+        ref=sale.ref,
+        tag=sale.books,
+        limit=sale.limit,
+        start_ms=instant_ms(schedule.start_time),
+        end_ms=None if schedule.end_time is None else instant_ms(schedule.end_time),
+        identity_plain=sale.spec.identity.plain,
+        retention_ms=retention_ms,
+        gateways=gateways,
+        redis=redis,
+        durability=sale.spec.durability,
+    )

@@ -1,0 +1,114 @@
+"""From all objects to what every gateway's proxies are sent, and what is said about each object.
+
+A pure function: equal objects and options give equal bytes, whatever was translated before. The
+fragments that are handed in only save work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from controlplane.translate import gateways, plan, routing, sales
+from controlplane.translate.edge_resources import EdgeResources
+from controlplane.translate.fragments import Fragments
+from controlplane.translate.report import Findings, Report, no
+from controlplane.xds.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from controlplane.model import FlashSale, Inventory, ObjectRef
+    from controlplane.model.edge_config import RedisSettings
+    from controlplane.translate.gateways import Edge
+    from controlplane.translate.options import Options
+    from controlplane.translate.plan import SalePlan
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What a set of objects means.
+
+    `held` names gateways that are there but cannot be translated now: whatever their proxies
+    have should stay. A gateway in neither `snapshots` nor `held` is gone.
+    """
+
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
+    sales: tuple[SalePlan, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+def translate(
+    inventory: Inventory, options: Options, fragments: Fragments | None = None
+) -> Translation:
+    """Translate everything; `fragments` of the last time save what has not changed since."""
+    kept = fragments if fragments is not None else Fragments()
+    with kept.round():
+        return _translate(inventory, options, kept)
+
+
+def _translate(inventory: Inventory, options: Options, fragments: Fragments) -> Translation:
+    findings = Findings()
+    edges = gateways.find(inventory, findings)
+    routed = routing.route_all(inventory, edges)
+    attached = {item.route.ref for item in routed if item.is_attached}
+    guards = sales.settle(inventory, attached, findings)
+    endpoints = routing.EndpointIndex(inventory)
+    built: dict[str, EdgeResources] = {}
+    snapshots: dict[str, Snapshot] = {}
+    for edge in edges.ready:
+        made = EdgeResources(edge, routed, guards, options, fragments, findings)
+        snapshots[edge.key] = Snapshot.of(made.all(endpoints))
+        gateways.report_listeners(edge, made.attached, inventory, findings)
+        built[edge.key] = made
+    for item in routed:
+        rules = next((found for made in built.values() if (found := made.rules(item))), ())
+        routing.report_route(item, rules, endpoints, findings)
+    plans = _plans(edges.ready, built, options, findings)
+    return Translation(snapshots, findings.report(), plans, edges.held)
+
+
+def _plans(
+    edges: Sequence[Edge],
+    built: Mapping[str, EdgeResources],
+    options: Options,
+    findings: Findings,
+) -> tuple[SalePlan, ...]:
+    serving: dict[ObjectRef, list[Edge]] = {}
+    by_ref: dict[ObjectRef, FlashSale] = {}
+    for edge in edges:
+        for sale in built[edge.key].guarded.values():
+            by_ref[sale.ref] = sale
+            if edge not in serving.setdefault(sale.ref, []):
+                serving[sale.ref].append(edge)
+    plans = []
+    for ref in sorted(serving):
+        first, sale = serving[ref][0], by_ref[ref]
+        _check_redis(sale, serving[ref], findings)
+        keys = tuple(edge.key for edge in serving[ref])
+        plans.append(plan.plan(sale, keys, first.settings.redis, options.retention_ms))
+    return tuple(plans)
+
+
+def _check_redis(sale: FlashSale, edges: Iterable[Edge], findings: Findings) -> None:
+    """Two servers would be two sets of books, each with the whole stock.
+
+    The books are opened on the first gateway's server alone; the others find none, and a sale
+    without books lets nobody in.
+    """
+    first, *others = edges
+    place = _place(first.settings.redis)
+    for other in others:
+        if _place(other.settings.redis) != place:
+            message = (
+                f"Gateway {other.key} keeps its books in Redis {other.settings.redis.address}, "
+                f"Gateway {first.key} in {first.settings.redis.address}: the sale lets nobody in "
+                f"through {other.key} until both name one Redis"
+            )
+            findings.add(sale, no("OneRedis", "DifferentRedis", message))
+            return
+
+
+def _place(redis: RedisSettings) -> tuple[str, int, int]:
+    return redis.host, redis.port, redis.database
