@@ -1,0 +1,167 @@
+"""All books of this control plane: one keeper per sale, one client and key ring per Redis server.
+
+`keep` says which sales there are; `run` makes it so. A sale whose Redis address changed keeps its
+copy, so the new server is taught what the old one knew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from controlplane.ledger import copy
+from controlplane.ledger.books import Books
+from controlplane.ledger.client import RedisClient, Server
+from controlplane.ledger.follower import Follower
+from controlplane.ledger.keeper import Clock, Keeper, name_of
+from controlplane.ledger.keyring import Keyring, file_name
+from controlplane.ledger.pace import POLL_MS
+from controlplane.ledger.state import Board
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from controlplane.ledger.presence import Presence
+    from controlplane.translate import SalePlan
+
+log = structlog.get_logger(__name__)
+
+DISK_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One sale as commands need it."""
+
+    plan: SalePlan
+    books: Books
+    keyring: Keyring
+    keeper: Keeper
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One Redis server."""
+
+    client: RedisClient
+    keyring: Keyring
+
+
+class Ledger:
+    """Owns every keeper, client and copy."""
+
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        presence: Presence,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self.board = Board()
+        self._folder = folder
+        self._environ = environ
+        self._presence = presence
+        self._clock = clock or Clock()
+        self._links: dict[Server, Link] = {}
+        self._accounts: dict[str, Account] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wanted: dict[str, SalePlan] = {}
+        self._poll_ms = POLL_MS
+        self._changed = asyncio.Event()
+        self._disks = [ThreadPoolExecutor(1, f"books-{n}") for n in range(DISK_THREADS)]
+
+    def keep(self, plans: Iterable[SalePlan], *, poll_ms: int = POLL_MS) -> None:
+        """Say which sales there are; takes effect at once while `run` runs."""
+        self._wanted = {plan.tag: plan for plan in plans}
+        self._poll_ms = poll_ms
+        self._changed.set()
+
+    def account(self, sale: str) -> Account | None:
+        """Find a sale by namespace/name."""
+        for account in self._accounts.values():
+            if name_of(account.plan) == sale:
+                return account
+        return None
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """All sales, by name."""
+        return tuple(sorted(self._accounts.values(), key=lambda one: name_of(one.plan)))
+
+    @property
+    def links(self) -> Mapping[str, Link]:
+        """The Redis servers in use, by address."""
+        return {str(server): link for server, link in self._links.items()}
+
+    async def run(self) -> None:
+        """Keep the books until cancelled."""
+        await asyncio.to_thread(copy.prune, self._books_folder, int(self._clock.wall() * 1000))
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._changed.clear()
+                    await self._reconcile(group)
+                    await self._changed.wait()
+        finally:
+            await self._close()
+
+    async def _reconcile(self, group: asyncio.TaskGroup) -> None:
+        for tag, account in list(self._accounts.items()):
+            plan = self._wanted.get(tag)
+            if plan is None or Server.of(plan.redis) != account.books.client.server:
+                await self._stop(tag)
+        for tag, plan in self._wanted.items():
+            known = self._accounts.get(tag)
+            if known is None:
+                self._accounts[tag] = account = self._account(plan)
+                self._tasks[tag] = group.create_task(account.keeper.run(), name=f"keeper {tag}")
+            else:
+                self._accounts[tag] = Account(plan, known.books, known.keyring, known.keeper)
+            self._accounts[tag].keeper.update(plan, poll_ms=self._poll_ms)
+        await self._drop_links()
+
+    async def _stop(self, tag: str) -> None:
+        task = self._tasks.pop(tag)
+        task.cancel()
+        await asyncio.wait((task,))
+        del self._accounts[tag]
+        self.board.drop(tag)
+
+    def _account(self, plan: SalePlan) -> Account:
+        link = self._link(Server.of(plan.redis))
+        books = Books(link.client, plan.tag)
+        held = copy.BooksCopy(copy.path_for(self._books_folder, plan.tag), plan.tag)
+        disk = self._disks[hash(plan.tag) % DISK_THREADS]
+        follower = Follower(books, held, disk)
+        keeper = Keeper(plan, follower, link.keyring, self._presence, self.board, clock=self._clock)
+        return Account(plan, books, link.keyring, keeper)
+
+    def _link(self, server: Server) -> Link:
+        if server not in self._links:
+            client = RedisClient(server, self._environ)
+            path = self._folder / file_name(str(server))
+            keyring = Keyring(client, path, warn=log.warning)
+            self._links[server] = Link(client, keyring)
+        return self._links[server]
+
+    async def _drop_links(self) -> None:
+        used = {account.books.client.server for account in self._accounts.values()}
+        for server in self._links.keys() - used:
+            await self._links.pop(server).client.close()
+
+    async def _close(self) -> None:
+        for link in self._links.values():
+            await link.client.close()
+        for disk in self._disks:
+            # Every keeper has ended: what is left is a write that is on its way to the disk.
+            await asyncio.to_thread(disk.shutdown)
+
+    @property
+    def _books_folder(self) -> Path:
+        return self._folder / "books"

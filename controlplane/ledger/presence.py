@@ -1,0 +1,91 @@
+"""Which proxies are connected, which were lost and when: the evidence after a loss of books.
+
+Whoever was let in since the last look at the books is known to the proxy that let them in. As long
+as every proxy that was there is still there, nothing can be missing; a proxy that ended in between
+may have taken permits with it. A proxy counts as back only if it went on with its stream: one that
+was started afresh remembers nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+FORGET_AFTER_SECONDS = 24 * 3600.0
+MAX_LOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """One connected proxy; `fresh` when its stream began without any earlier configuration."""
+
+    node_id: str
+    gateway: str
+    fresh: bool = False
+    #: When the stream began, on any clock: two streams of one proxy differ in it.
+    since: float = 0.0
+
+
+class Presence:
+    """Follows the proxies of all gateways; times are of the monotonic clock."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._here: dict[str, Connected] = {}
+        self._lost: dict[str, tuple[str, float]] = {}
+
+    def update(self, proxies: Iterable[Connected]) -> None:
+        """Take the proxies that are connected now."""
+        now = self._monotonic()
+        here = {proxy.node_id: proxy for proxy in proxies}
+        for node_id, proxy in self._here.items():
+            after = here.get(node_id)
+            if after is None or (after.fresh and after.since != proxy.since):
+                self._lost[node_id] = (proxy.gateway, now)
+        for node_id, proxy in here.items():
+            before = self._here.get(node_id)
+            if not proxy.fresh and (before is None or before.since != proxy.since):
+                self._lost.pop(node_id, None)
+        self._here = here
+        self._prune(now)
+
+    def recall(self, gateways: Iterable[str], node_ids: Iterable[str]) -> None:
+        """Take proxies that an earlier control plane knew: lost until they are seen to go on."""
+        gateway = next(iter(gateways), "")
+        now = self._monotonic()
+        for node_id in node_ids:
+            known = self._here.get(node_id)
+            if known is None or known.fresh:
+                self._lost.setdefault(node_id, (gateway, now))
+
+    def connected(self, gateways: Collection[str]) -> tuple[str, ...]:
+        """Give the node ids connected to these gateways, in order."""
+        return tuple(
+            sorted(node_id for node_id, proxy in self._here.items() if proxy.gateway in gateways)
+        )
+
+    def lost_since(self, gateways: Collection[str], moment: float) -> tuple[str, ...]:
+        """Give the proxies of these gateways lost at `moment` or later, and not back yet."""
+        return tuple(
+            sorted(
+                node_id
+                for node_id, (gateway, when) in self._lost.items()
+                if gateway in gateways and when >= moment
+            )
+        )
+
+    @property
+    def lost(self) -> Mapping[str, float]:
+        """All lost proxies with the time of their loss."""
+        return {node_id: when for node_id, (_, when) in self._lost.items()}
+
+    def _prune(self, now: float) -> None:
+        stale = [n for n, (_, when) in self._lost.items() if now - when > FORGET_AFTER_SECONDS]
+        for node_id in stale:
+            del self._lost[node_id]
+        while len(self._lost) > MAX_LOST:
+            del self._lost[next(iter(self._lost))]

@@ -1,0 +1,83 @@
+"""What is known about each sale's books right now, for whoever shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+BOOKS_LOST = "BooksLost"
+
+
+@dataclass(frozen=True, slots=True)
+class SaleState:
+    """The books of one sale as the keeper saw them last.
+
+    Numbers are those of the last good look; `error` tells why there is no newer one. `closed` is
+    the reason for which the books admit nobody until `sale restore` or `sale reset`.
+    """
+
+    sale: str
+    tag: str
+    open: bool = False
+    admitted: int = 0
+    limit: int = 0
+    override: int | None = None
+    suspended: bool = False
+    generation: int = 0
+    incarnation: int = 0
+    healing: bool = False
+    closed: str = ""
+    lost_proxies: tuple[str, ...] = ()
+    error: str = ""
+    #: Redis's clock minus ours, ms: the window is judged by Redis's.
+    clock_offset_ms: int = 0
+    expired: bool = False
+
+    @property
+    def remaining(self) -> int:
+        """Permits still to be had; hand-made grants may have gone above the limit."""
+        return max(0, self.limit - self.admitted)
+
+
+class Board:
+    """The latest state of every sale, and who wants to hear of changes."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, SaleState] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def publish(self, state: SaleState) -> None:
+        """Put up the state of a sale; listeners hear of real changes only."""
+        if self._states.get(state.tag) == state:
+            return
+        self._states[state.tag] = state
+        self._tell()
+
+    def drop(self, tag: str) -> None:
+        """Take down the state of a sale that is no longer kept."""
+        if self._states.pop(tag, None) is not None:
+            self._tell()
+
+    def get(self, tag: str) -> SaleState | None:
+        """Give the state of the books with this tag."""
+        return self._states.get(tag)
+
+    def __iter__(self) -> Iterator[SaleState]:
+        """Give all states, by tag."""
+        return iter([self._states[tag] for tag in sorted(self._states)])
+
+    @property
+    def states(self) -> Mapping[str, SaleState]:
+        """All states by tag, as they are now."""
+        return dict(self._states)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each change; it must return at once."""
+        self._listeners.append(listener)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
