@@ -1,0 +1,152 @@
+"""The processes of the demo, started in order and ended in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+
+from controlplane.local.demo.manifests import GATEWAY, write_edge
+from controlplane.local.envoy_process import EnvoyProcess, find_envoy
+from controlplane.local.errors import LocalError
+from controlplane.local.ports import LOOPBACK, free_port
+from controlplane.local.process import Process
+from controlplane.local.redis_server import RedisServer
+from controlplane.local.shop import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+WORKERS = 2
+_START_DEADLINE = 30.0
+_STOP_DEADLINE = 10.0
+_COMMAND_DEADLINE = 30.0
+
+
+class Ground:
+    """Redis, the shop, the control plane on a folder, and an Envoy; `async with` runs them.
+
+    Args:
+        folder: where everything goes: manifests, state, logs.
+        say: told what is being started.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.manifests = folder / "manifests"
+        self.port = free_port()
+        self.web_port, self.xds_port = free_port(), free_port()
+        self.redis = RedisServer(directory=folder / "redis", appendonly=True)
+        self.shop = Shop()
+        self._say = say
+        self._stack = AsyncExitStack()
+
+    @property
+    def url(self) -> str:
+        """Where the sale is."""
+        return f"http://{LOOPBACK}:{self.port}/buy"
+
+    @property
+    def server(self) -> str:
+        """Where the command line finds the control plane."""
+        return f"http://{LOOPBACK}:{self.web_port}"
+
+    async def __aenter__(self) -> Self:
+        """Start all of it, and leave nothing behind when that fails."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def sluice(self, *arguments: str, stdin: str = "") -> str:
+        """Run a command as a user would; what it printed.
+
+        Raises:
+            LocalError: it failed; with what it said.
+        """
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "controlplane", *arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "SLUICE_SERVER": self.server, "NO_COLOR": "1"},
+        )
+        try:
+            async with asyncio.timeout(_COMMAND_DEADLINE):
+                out, err = await process.communicate(stdin.encode())
+        except TimeoutError as error:
+            process.kill()
+            await process.wait()
+            name = " ".join(arguments)
+            raise LocalError(f"sluice {name} took more than {_COMMAND_DEADLINE:g} s") from error
+        if process.returncode:
+            raise LocalError(err.decode().strip() or f"sluice {arguments[0]} failed")
+        return out.decode()
+
+    async def sluice_json(self, *arguments: str) -> Any:
+        """Run a command with `--output json`, and read it."""
+        return json.loads(await self.sluice(*arguments, "--output", "json"))
+
+    async def _start(self) -> None:
+        await asyncio.to_thread(find_envoy)  # missing? then better before anything is started
+        self.manifests.mkdir(parents=True, exist_ok=True)
+        self._say("starting Redis and the shop")
+        await self._stack.enter_async_context(self.redis)
+        await self._stack.enter_async_context(self.shop)
+        write_edge(
+            self.manifests,
+            redis=self.redis.address,
+            port=self.port,
+            shop=self.shop.port,
+            workers=WORKERS,
+        )
+        self._say("starting the control plane")
+        await self._serve()
+        self._say("starting Envoy")
+        bootstrap = await self.sluice(
+            *("bootstrap", "--gateway", GATEWAY),
+            *("--xds-address", f"{LOOPBACK}:{self.xds_port}"),
+            *("--workers", str(WORKERS)),
+        )
+        envoy = EnvoyProcess(bootstrap, concurrency=WORKERS, directory=self.folder)
+        await self._stack.enter_async_context(envoy)
+
+    async def _serve(self) -> None:
+        process = Process(
+            "sluice serve",
+            [
+                sys.executable,
+                *("-m", "controlplane", "serve", self.manifests),
+                *("--xds-port", str(self.xds_port)),
+                *("--web-port", str(self.web_port)),
+                *("--state-dir", self.folder / "state"),
+            ],
+            log=self.folder / "serve.log",
+        )
+        self._stack.push_async_callback(process.terminate, _STOP_DEADLINE)
+        await process.until_ready(self._is_ready, _START_DEADLINE)
+
+    async def _is_ready(self) -> bool:
+        async with httpx.AsyncClient(timeout=1.0) as client:
+            try:
+                return (await client.get(f"{self.server}/readyz")).is_success
+            except httpx.HTTPError:
+                return False
