@@ -133,18 +133,18 @@ mod always {
 
     /// Runs the constructors once. Without it the linker would wrap every export in a call of them.
     #[no_mangle]
-    pub extern "C" fn _initialize() {
+    extern "C" fn _initialize() {
         // SAFETY: the host calls this once, before anything else.
         unsafe { __wasm_call_ctors() }
     }
 
     /// The version of the ABI, told by the name of an export.
     #[no_mangle]
-    pub extern "C" fn proxy_abi_version_0_2_1() {}
+    extern "C" fn proxy_abi_version_0_2_1() {}
 
     /// Memory for what the host hands over; it comes back as a `Vec` of exactly this capacity.
     #[no_mangle]
-    pub extern "C" fn proxy_on_memory_allocate(n: usize) -> *mut u8 {
+    extern "C" fn proxy_on_memory_allocate(n: usize) -> *mut u8 {
         ManuallyDrop::new(Vec::<u8>::with_capacity(n)).as_mut_ptr()
     }
 }

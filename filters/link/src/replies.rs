@@ -40,7 +40,8 @@ impl<R> Link<R> {
     pub fn sent(&mut self, token: Token, buffer: Vec<u8>, result: Result<(), Status>, now: Moment) {
         self.now = now;
         self.give_back(buffer);
-        if let (Err(status), Some(connection)) = (result, self.take(token)) {
+        let Err(status) = result else { return };
+        if let Some(connection) = self.take(token) {
             self.lost(connection, &Problem::away(format!("cannot send to Redis: {status}")), now);
         }
     }
