@@ -102,7 +102,7 @@ class FilterSettings(Model):
 
 
 class ProxySettings(Model):
-    """Limits of each proxy. All but `trustedHops` are in its bootstrap: a change needs a restart."""
+    """Limits of each proxy. All but `trustedHops` are in its bootstrap: changes need a restart."""
 
     workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, description="Worker threads, one Wasm VM each; without it one for each CPU."

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from controlplane.model.durations import Duration, Instant
+from controlplane.model.durations import Duration, Instant, format_duration
 from controlplane.model.meta import Model, Resource
 from controlplane.model.networks import Network
 from controlplane.model.responses import Outcome, ResolvedResponse, Responses, resolve
@@ -38,7 +38,7 @@ def _whole_step(lowest: timedelta) -> AfterValidator:
 
     def check(value: timedelta) -> timedelta:
         if timedelta(0) < value < lowest:
-            raise fail(f"must be 0s or at least {lowest // timedelta(milliseconds=1)}ms")
+            raise fail(f"must be 0s or at least {format_duration(lowest)}")
         return value
 
     return AfterValidator(check)

@@ -193,7 +193,9 @@ class Listener(Model):
 
     def _has_no_certificate(self) -> bool:
         tls = self.tls
-        return tls is None or (tls.mode == "Terminate" and not tls.certificate_refs)
+        if tls is None:
+            return True
+        return tls.mode == "Terminate" and not tls.certificate_refs and tls.options is None
 
 
 class Infrastructure(Model):
@@ -240,7 +242,7 @@ class GatewaySpec(Model):
             names.add(listener.name)
             place = (listener.port, listener.protocol, listener.hostname)
             if place in places:
-                message = f"has the port, protocol and hostname of listener {places[place]}"
+                message = f"has the port, protocol and hostname of {places[place]}: change one"
                 broken.append((("listeners", index), message))
             places.setdefault(place, listener.name)
         return broken

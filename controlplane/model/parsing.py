@@ -107,8 +107,8 @@ def _not_ours(document: Mapping[str, Any], location: Location, version: str, kin
     if mistake is not None:
         key, message = mistake
         _refuse(document, location, (key,), message)
-    message = f"{kind} of {version} means nothing to Sluice: skipped"
-    _refuse(document, location, ("kind",), message, reason="Skipped", severity="warning")
+    message = f"{version} {kind} means nothing to Sluice: skipped"
+    _refuse(document, location, (), message, reason="Skipped", severity="warning")
 
 
 def _mistake(version: str, kind: str) -> tuple[str, str] | None:
@@ -118,7 +118,7 @@ def _mistake(version: str, kind: str) -> tuple[str, str] | None:
         known = model.API_VERSIONS
         ours = {_group(item) for item in known}
         if ours & {group, OWN_GROUP} or suggest(version, known, alike=_SAME_VERSION):
-            return "apiVersion", f"{kind} is read as {known[0]}, not {version}"
+            return "apiVersion", f"must be {known[0]} for kind {kind}, not {version}"
         return None
     if kind in _FOREIGN_KINDS.get(group, ()):
         return None

@@ -7,9 +7,9 @@ is plain RE2, since CRDs carry the same ones.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 DNS_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 HOSTNAME: Final = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
@@ -68,5 +68,5 @@ class NotSupported:
     """Marks a field that is legal where it stands and that Sluice does not act on."""
 
 
-Unsupported = Annotated[JsonValue | None, NotSupported()]
+Unsupported = Annotated[Any, NotSupported()]
 """A legal field of Gateway API that is kept only to be reported; see `unsupported_fields`."""

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 60
 """Longest value that is quoted in full."""
+_SWITCHES: Final = {
+    **dict.fromkeys(("yes", "on", "y"), "write true"),
+    **dict.fromkeys(("no", "off", "n"), "write false"),
+    **dict.fromkeys(("true", "false"), "remove the quotes"),
+}
 Path = tuple["Step", ...]
 
 
@@ -139,6 +144,8 @@ def _message(root: Shape, path: Path, error: ErrorDetails, *, sensitive: bool) -
     value = error["input"]
     worded = _WORDS.get(error["type"])
     message = worded(shape, value) if worded else _own(error)
+    if sensitive and error["type"] == "string_type":
+        return f"{message}: put it in quotes"
     if sensitive or error["type"] in _WITHOUT_VALUE:
         return message
     hint = _hint(shape, error)
@@ -155,10 +162,19 @@ def _hint(shape: Shape, error: ErrorDetails) -> str:
     value = error["input"]
     if error["type"] == "string_type" and isinstance(value, bool | int | float):
         return f"text needs quotes, as in {json.dumps(json.dumps(value))}"
+    if error["type"] in {"int_type", "float_type", "bool_type"} and isinstance(value, str):
+        return _unquoted(error["type"], value)
     if error["type"] == "literal_error" and isinstance(value, str) and len(shape.choices) > 1:
         near = suggest(value, [choice for choice in shape.choices if isinstance(choice, str)])
         return f"did you mean {near}?" if near is not None else ""
     return str(error.get("ctx", {}).get("hint", ""))
+
+
+def _unquoted(kind: str, text: str) -> str:
+    """What to write in place of a text that looks like the value that is wanted."""
+    if kind == "bool_type":
+        return _SWITCHES.get(text.lower(), "")
+    return "remove the quotes" if text.replace(".", "", 1).isdecimal() else ""
 
 
 def _is_long_enough(shape: Shape | None, value: Any) -> bool:

@@ -87,6 +87,7 @@ class _Open:
     lines: dict[Step, Lines] = field(default_factory=dict)
     merged: list[_Node] = field(default_factory=list)
     key: str | None = None
+    key_line: int = 0
     is_merge: bool = False
     size: int = 1
 
@@ -177,7 +178,7 @@ class _Reader:
         self._add(_Node(self._value(event, line), Lines(line), 1), event.anchor)
 
     def _key(self, parent: _Open, event: yaml.ScalarEvent, line: int) -> None:
-        parent.key = event.value
+        parent.key, parent.key_line = event.value, line
         parent.is_merge = event.value == _MERGE and not event.style
         if event.anchor is not None:
             self._anchors[event.anchor] = _Node(event.value, Lines(line), 1)
@@ -252,7 +253,7 @@ class _Reader:
             parent.merged.extend(self._sources(node))
         elif key not in parent.mapping:
             parent.mapping[key] = node.value
-            parent.lines[key] = node.lines
+            parent.lines[key] = Lines(parent.key_line, node.lines.inner)
 
     def _sources(self, node: _Node) -> Iterator[_Node]:
         """What a merge key (`<<`) brings in: a mapping, or several."""

@@ -1,0 +1,68 @@
+"""The resource pages are what the models say now; the samples are good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.model import KINDS, EdgeConfig, FlashSale
+from controlplane.model.reference import main, pages
+from controlplane.model.shapes import Shape, fields_of, shape_of, shape_of_field
+from controlplane.sources import load
+
+ROOT = Path(__file__).parents[3]
+PAGES = ROOT / "docs" / "resources"
+SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+
+
+def test_the_pages_are_not_stale() -> None:
+    kept = {path.name: path.read_text() for path in PAGES.iterdir()}
+
+    assert kept == pages(), "run: python -m controlplane.model.reference"
+
+
+def test_the_pages_are_written_into_a_folder(tmp_path: Path) -> None:
+    main([str(tmp_path / "deep" / "down")])
+
+    assert {path.name for path in (tmp_path / "deep" / "down").iterdir()} == set(pages())
+
+
+def fields(shape: Shape) -> set[str]:
+    while shape.item is not None:
+        shape = shape.item
+    if shape.model is None:
+        return set()
+    inner = {name: shape_of_field(info) for name, info in fields_of(shape.model).items()}
+    return set(inner).union(*(fields(below) for below in inner.values()))
+
+
+def test_every_field_has_a_meaning() -> None:
+    for kind in KINDS.values():
+        assert "|  |\n" not in pages()[f"{kind.__name__.lower()}.md"]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_a_sample_is_good(sample: Path) -> None:
+    update = load([sample])
+
+    assert [str(problem) for problem in update.problems] == []
+    assert update.inventory.all(FlashSale)
+
+
+def test_the_full_sample_shows_every_field() -> None:
+    text = (ROOT / "manifests" / "samples" / "flash-sale-full.yaml").read_text()
+
+    wanted = fields(shape_of(FlashSale)) | fields(shape_of(EdgeConfig))
+    not_shown = {"annotations", "labels", "uid", "generation", "creationTimestamp"}
+    missing = {name for name in wanted - not_shown if f"{name}:" not in text}
+    assert missing == set()
+
+
+def test_the_classic_recipe_is_the_classic_recipe() -> None:
+    update = load([ROOT / "manifests" / "samples" / "classic-recipe.yaml"])
+
+    (classic,) = update.inventory.all(FlashSale)
+    admission = classic.spec.admission
+    assert (admission.block_ratio, classic.limit, admission.draw) == (0.4, 3, "PerRequest")
+    assert classic.spec.identity.header == "Authorization"
