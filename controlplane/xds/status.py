@@ -64,6 +64,7 @@ class ProxyState:
         streams: how many it has open; more than one on single-type services, or when two proxies
             were given the same identity.
         waiting: empty, or why it is sent nothing.
+        resumed: it brought content along from an earlier stream, so it was not just started.
         types: by type URL, for what it has asked for.
     """
 
@@ -75,6 +76,7 @@ class ProxyState:
     address: str = ""
     streams: int = 1
     waiting: str = ""
+    resumed: bool = False
     types: Mapping[str, TypeState] = field(default_factory=dict)
 
 

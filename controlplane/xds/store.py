@@ -224,6 +224,7 @@ class Store:
             address=newest.address,
             streams=len(ordered),
             waiting=self.waiting(newest.node.cluster),
+            resumed=newest.stream.resumed,
             types=types,
         )
 

@@ -51,6 +51,8 @@ class Stream:
         self.delta = delta
         self.only = only
         self.node: Node | None = None
+        #: Whether the client brought content along: it goes on after an earlier stream.
+        self.resumed = False
         self._prefix = prefix
         self._count = 0
         self._view: View | None = None
@@ -112,6 +114,7 @@ class Stream:
         first = not state.seen
         state.apply(state.subscription.replace(request.names))
         if first:
+            self.resumed |= bool(request.version)
             state.claim(request.version)
 
     def _read_delta(self, state: Progress, request: DeltaRequest) -> None:
@@ -123,6 +126,7 @@ class Stream:
         # Only the first request says what the client has (D5).
         state.apply(change, claimed=request.initial.keys() if first else ())
         if first:
+            self.resumed |= bool(request.initial)
             state.claim_all(request.initial)
 
     def _answered(self, state: Progress, request: Request) -> bool:
