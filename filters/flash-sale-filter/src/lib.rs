@@ -1,2 +1,169 @@
-//! The flash sale filter.
+//! The flash-sale filter: decides at the edge who gets into a sale.
+//!
+//! What is decided is in the `sale` crate, how Redis is reached in `link`; here both are tied to the
+//! proxy's callbacks. The rules of this file:
+//! - The state is the VM's, not a context's: a push of new parameters makes a new root, and loses
+//!   nothing.
+//! - No borrow of the state is held across a host call, since some of them call back.
+//! - A paused request always gets an answer: by a reply, by its deadline, or when the link is lost.
+//! - Only callbacks that are needed are exported, as each one costs every request.
+//!
+//! Host calls on the request path, besides the callback itself:
+//!
+//! | path | calls |
+//! |---|---|
+//! | not started, ended, suspended | property (route), clock, local response |
+//! | refused after identity (throttled, sold out, lottery lost) | the same and one header |
+//! | let through by known permit or pass | property, clock, one or two headers, three headers set |
+//! | decided by Redis | the same; two contexts made effective, resume or local response; a batch adds one message in each direction |
+//!
+//! A sale with passes reads the Cookie header too, and one with denied networks the peer's address.
 #![forbid(unsafe_code)]
+
+mod counts;
+mod desk;
+mod errands;
+mod line;
+mod request;
+mod vm;
+
+use host::{Action, Buffer, ContextId, Level, Token};
+use link::Moment;
+
+use crate::line::{Line, Which};
+use crate::request::Arrival;
+use crate::vm::with;
+
+fn on_vm_start(_root: ContextId, _size: usize) -> bool {
+    true
+}
+
+fn on_configure(root: ContextId, size: usize) -> bool {
+    let document = host::get_buffer(Buffer::PluginConfiguration, 0, size).unwrap_or_default();
+    let settings = match sale::config::Settings::parse(&document) {
+        Ok(settings) => settings,
+        Err(error) => {
+            host::log(Level::Error, &format!("flash-sale: parameters refused: {error}"));
+            return false;
+        }
+    };
+    let line = format!(
+        "flash-sale {}: {} sales, {} routes of gateway {}",
+        env!("CARGO_PKG_VERSION"),
+        settings.sales.len(),
+        settings.routes().count(),
+        settings.gateway,
+    );
+    let password = std::env::var(&settings.redis.password_env).unwrap_or_default();
+    let (now, wall_us) = (clock(), host::clock_nanos() / 1_000);
+    with(|vm| vm.configure(root, settings, password, now, wall_us));
+    host::log(Level::Info, &line);
+    let _ = host::set_tick_period(vm::FIRST_TICK_MS);
+    true
+}
+
+fn on_tick(root: ContextId) {
+    let now = clock();
+    let newest = with(|vm| {
+        vm.release.begin();
+        let newest = vm.newest() == Some(root);
+        if newest {
+            vm.tick(now);
+        }
+        newest
+    });
+    link::on_tick(&Line(Which::Main), root);
+    link::on_tick(&Line(Which::Durable), root);
+    if newest {
+        counts::write(now);
+    }
+    finish(root, now, newest);
+}
+
+fn on_request_headers(request: ContextId, _count: usize, _end: bool) -> Action {
+    let now = clock();
+    match request::arrive(request, now) {
+        Arrival::Answered(action) => action,
+        Arrival::Waits => {
+            flush(request, now);
+            pace(request, false);
+            Action::Pause
+        }
+    }
+}
+
+fn on_grpc_receive(root: ContextId, token: Token, size: usize) {
+    with(|vm| vm.release.begin());
+    if !link::on_grpc_receive(&Line(Which::Main), root, token, size) {
+        link::on_grpc_receive(&Line(Which::Durable), root, token, size);
+    }
+    finish(root, clock(), false);
+}
+
+fn on_grpc_close(root: ContextId, token: Token, status: u32) {
+    with(|vm| vm.release.begin());
+    if !link::on_grpc_close(&Line(Which::Main), root, token, status) {
+        link::on_grpc_close(&Line(Which::Durable), root, token, status);
+    }
+    finish(root, clock(), false);
+}
+
+fn on_delete(context: ContextId) {
+    if !with(|vm| vm.has_root(context)) {
+        return;
+    }
+    link::on_delete(&Line(Which::Main), context);
+    link::on_delete(&Line(Which::Durable), context);
+    let now = clock();
+    with(|vm| vm.delete_root(context, now));
+    pace(context, false);
+}
+
+host::export!(
+    on_vm_start => on_vm_start,
+    on_configure => on_configure,
+    on_tick => on_tick,
+    on_request_headers => on_request_headers,
+    on_grpc_receive => on_grpc_receive,
+    on_grpc_close => on_grpc_close,
+    on_delete => on_delete,
+);
+
+fn clock() -> Moment {
+    Moment::from_nanos(host::monotonic_nanos())
+}
+
+/// The end of every callback of a root: answers who is ready, as many as one callback may.
+fn finish(root: ContextId, now: Moment, in_tick: bool) {
+    for line in with(|vm| core::mem::take(&mut vm.notes)) {
+        host::log(line.0, &line.1);
+    }
+    let mut touched = false;
+    while let Some(ready) = with(|vm| vm.release.next()) {
+        touched = true;
+        request::conclude(ready, now);
+    }
+    if touched {
+        let _ = host::set_effective_context(root);
+        // Somebody who was looked at again may have something to ask.
+        flush(root, now);
+    }
+    pace(root, in_tick);
+}
+
+/// Lets those who have gathered leave, where a line is free.
+fn flush(context: ContextId, now: Moment) {
+    for which in with(|vm| vm.gathered()) {
+        link::flush(&Line(which), context, now);
+    }
+}
+
+/// Sets the tick period, if another one is wanted now.
+fn pace(context: ContextId, in_tick: bool) {
+    if let Some((root, period)) = with(|vm| vm.pace(in_tick)) {
+        link::set_tick(root, period, context);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -194,6 +194,12 @@ impl Admissions {
         batches
     }
 
+    /// How many users were asked about under this number.
+    pub fn users(&self, flight: u64) -> usize {
+        let found = self.flights.iter().find(|known| known.number == flight);
+        found.map_or(0, |flight| flight.seats.len())
+    }
+
     /// The verdicts on all whose deadline has passed, and on all who are still waiting to be asked
     /// about when `away`, since Redis cannot be asked now.
     pub fn expire(&mut self, now_us: u64, away: bool) -> Vec<(u32, Verdict)> {

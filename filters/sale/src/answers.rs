@@ -54,7 +54,22 @@ impl Refusal {
         }
     }
 
-    /// Its name in metrics and in access logs.
+    /// Its name in access logs, as the detail of the response code.
+    pub fn details(self) -> &'static str {
+        match self {
+            Self::NotStarted => "sluice_not_started",
+            Self::Ended => "sluice_ended",
+            Self::SoldOut => "sluice_sold_out",
+            Self::Blocked => "sluice_blocked",
+            Self::Throttled => "sluice_throttled",
+            Self::Denied => "sluice_denied",
+            Self::Unidentified => "sluice_unidentified",
+            Self::Unavailable => "sluice_unavailable",
+            Self::Suspended => "sluice_suspended",
+        }
+    }
+
+    /// Its name in metrics.
     pub fn outcome(self) -> &'static str {
         match self {
             Self::NotStarted => "not_started",
@@ -107,7 +122,7 @@ impl Outcome {
         }
     }
 
-    /// Its name in metrics and in access logs.
+    /// Its name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Admitted => "admitted",

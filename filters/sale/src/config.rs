@@ -17,7 +17,7 @@ use crate::networks::Networks;
 const VERSION: u32 = 1;
 
 /// All sales of one gateway, and the routes that they govern.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Settings {
     /// `namespace/name` of the gateway.
     pub gateway: String,
@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 /// How Redis is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Redis {
     /// The Envoy cluster of the bridge to Redis.
@@ -49,9 +49,10 @@ pub struct Redis {
 }
 
 /// What stands between the bridge and Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Via {
     /// Nothing.
+    #[default]
     Direct,
     /// Envoy's Redis proxy.
     Proxy,
@@ -118,6 +119,8 @@ impl Keys {
 /// One sale, ready to be decided on.
 #[derive(Debug)]
 pub struct Sale {
+    /// Its position among the sales of its settings.
+    pub place: usize,
     /// `namespace/name`.
     pub name: String,
     /// The tag of its books: name and epoch.
@@ -178,7 +181,7 @@ impl Settings {
         let mut sales = Vec::with_capacity(parameters.sales.len());
         let mut tags = HashSet::new();
         for (index, sale) in parameters.sales.into_iter().enumerate() {
-            let sale = sale.compile().map_err(|error| format!("sales[{index}].{error}"))?;
+            let sale = sale.compile(index).map_err(|error| format!("sales[{index}].{error}"))?;
             if !tags.insert(Rc::clone(&sale.tag)) {
                 return Err(format!("sales[{index}].books: {} is there twice", sale.tag));
             }
@@ -203,6 +206,16 @@ impl Settings {
     /// The position of the sale that governs a route, by the route's name in Envoy.
     pub fn route(&self, name: &[u8]) -> Option<usize> {
         self.routes.get(name).copied()
+    }
+
+    /// All routes, each with the position of its sale.
+    pub fn routes(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        self.routes.iter().map(|(name, index)| (&**name, *index))
+    }
+
+    /// The sale of this name.
+    pub fn by_name(&self, name: &str) -> Option<&Rc<Sale>> {
+        self.sales.iter().find(|sale| sale.name == name)
     }
 
     /// The sale whose books have this tag.
@@ -321,7 +334,7 @@ impl Redis {
 }
 
 impl SaleParameters {
-    fn compile(mut self) -> Result<Sale, String> {
+    fn compile(mut self, place: usize) -> Result<Sale, String> {
         words("sale", &self.sale, 2)?;
         words("books", &self.books, 3)?;
         if self.end_ms.is_some_and(|end| end <= self.start_ms) {
@@ -354,6 +367,7 @@ impl SaleParameters {
             DrawKind::PerRequest => Draw::PerRequest,
         };
         Ok(Sale {
+            place,
             source: self.identity.source()?,
             plain: self.identity.plain,
             keys: Keys::new(&self.books),

@@ -1,0 +1,261 @@
+//! One request, from its headers to its answer.
+
+use std::rc::Rc;
+
+use host::{Action, ContextId, EncodedPairs, Map, Stream};
+use link::Moment;
+use sale::admission::{Guest, Verdict};
+use sale::answers::Outcome;
+use sale::config::Sale;
+use sale::decide::{identify, rule, Decision, Identified, Refused, Request};
+use sale::identity::{hex, UserKey};
+
+use crate::line::Which;
+use crate::vm::{with, Found};
+
+/// The name that Envoy's configuration knows the pass of a response by.
+const COOKIE_PROPERTY: &[u8] = b"sluice.cookie";
+
+/// A paused request that something can be done about.
+pub(crate) enum Ready {
+    /// It has its answer.
+    Told(ContextId, Verdict),
+    /// It can be decided now, perhaps.
+    Again(Undecided),
+}
+
+/// A request that came before Redis was first heard.
+pub(crate) struct Undecided {
+    pub(crate) request: ContextId,
+    pub(crate) sale: Rc<Sale>,
+    pub(crate) deadline_us: u64,
+}
+
+impl Which {
+    /// The line of a sale.
+    pub(crate) fn of(sale: &Sale) -> Self {
+        if sale.replicated() {
+            Self::Durable
+        } else {
+            Self::Main
+        }
+    }
+}
+
+struct Headers;
+
+impl Request for Headers {
+    fn peer(&self) -> Option<Vec<u8>> {
+        host::get_property(b"source\0address")
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        host::get_header(Map::RequestHeaders, name)
+    }
+}
+
+/// Where a request stands after it was looked at.
+enum Step {
+    /// It has its answer.
+    Told(Verdict),
+    /// It goes on without any sale.
+    Free,
+    /// Nobody knows its route.
+    Unknown,
+    /// It waits.
+    Waits,
+}
+
+/// What became of a request that has just come.
+pub(crate) enum Arrival {
+    /// It was let through or answered.
+    Answered(Action),
+    /// It is paused.
+    Waits,
+}
+
+/// A request has come.
+pub(crate) fn arrive(request: ContextId, now: Moment) -> Arrival {
+    let route = host::get_property(b"xds\0route_name").unwrap_or_default();
+    let us = now.as_nanos() / 1_000;
+    let found = with(|vm| {
+        vm.main.link.saw_request();
+        vm.durable.link.saw_request();
+        vm.find(&route, us)
+    });
+    let step = match found {
+        Found::Desk(desk) => look(request, &desk.sale, now, None),
+        Found::Gone => Step::Free,
+        Found::Unknown => Step::Unknown,
+    };
+    let action = match step {
+        Step::Waits => return Arrival::Waits,
+        Step::Told(verdict) => tell(verdict),
+        Step::Free => Action::Continue,
+        Step::Unknown => {
+            with(|vm| vm.counts.unknown_route());
+            let headers = EncodedPairs::new(&[("cache-control", "no-store"), ("retry-after", "1")]);
+            let body = b"This route is not ready yet.\n";
+            let _ = host::send_local_response(503, "sluice_unknown_route", &headers, body);
+            Action::Pause
+        }
+    };
+    Arrival::Answered(action)
+}
+
+/// A paused request has its answer, or can be looked at again. Its context is made effective, and
+/// stays so.
+pub(crate) fn conclude(ready: Ready, now: Moment) {
+    let (request, step) = match ready {
+        Ready::Told(request, verdict) => (request, Ok(verdict)),
+        Ready::Again(undecided) => (undecided.request, Err(undecided)),
+    };
+    // A client that has left takes its context along.
+    if host::set_effective_context(request).is_err() {
+        return;
+    }
+    let step = match step {
+        Ok(verdict) => Step::Told(verdict),
+        Err(undecided) => look(request, &undecided.sale, now, Some(undecided.deadline_us)),
+    };
+    if let Step::Told(verdict) = step {
+        if tell(verdict) == Action::Continue {
+            let _ = host::resume(Stream::Request);
+        }
+    }
+}
+
+/// Decides, or lets the request wait for what is needed to decide.
+fn look(request: ContextId, sale: &Rc<Sale>, now: Moment, deadline_us: Option<u64>) -> Step {
+    let us = now.as_nanos() / 1_000;
+    let (keyring, suspended, time) = with(|vm| {
+        let suspended = vm.books.get(&sale.tag).is_some_and(|books| books.suspended);
+        (vm.keyring.clone(), suspended, vm.now_us(us))
+    });
+    let deadline_us = |vm: &crate::vm::Vm| {
+        deadline_us.unwrap_or_else(|| us.saturating_add(vm.settings.redis.deadline_ms * 1_000))
+    };
+    match (identify(sale, keyring.as_deref(), suspended, time.redis_ms, &Headers), keyring) {
+        (Identified::Refused(refused), _) => Step::Told(Verdict::refuse(sale, None, refused)),
+        (Identified::Visitor(visitor), Some(keyring)) => with(|vm| {
+            let dice = &mut vm.dice;
+            let books = vm.books.entry(Rc::clone(&sale.tag)).or_default();
+            let decision = rule(sale, books, &keyring, &visitor, time, || dice.roll());
+            match decision {
+                Decision::Ask { won } => {
+                    let deadline_us = deadline_us(vm);
+                    vm.ask_about(Guest {
+                        request,
+                        sale: Rc::clone(sale),
+                        visitor,
+                        won,
+                        deadline_us,
+                    })
+                }
+                Decision::Wait => {
+                    let deadline_us = deadline_us(vm);
+                    vm.wait(request, sale, Some(visitor.user), deadline_us)
+                }
+                told => Verdict::of(told, sale, &visitor).map_or(Step::Waits, Step::Told),
+            }
+        }),
+        _ => with(|vm| {
+            let deadline_us = deadline_us(vm);
+            // Redis serves and has no keyring: waiting would not help.
+            if vm.main.link.is_ready() {
+                return Step::Told(Verdict::without_redis(sale, None, None));
+            }
+            vm.wait(request, sale, None, deadline_us)
+        }),
+    }
+}
+
+impl crate::vm::Vm {
+    /// Puts a request behind those to be asked about, unless Redis is away.
+    fn ask_about(&mut self, guest: Guest) -> Step {
+        let wire = self.wire(Which::of(&guest.sale));
+        let guest = match wire.link.refusal() {
+            None => match wire.admissions.push(guest) {
+                Ok(()) => return Step::Waits,
+                Err(guest) => guest,
+            },
+            Some(_) => guest,
+        };
+        self.turned_away += 1;
+        if let Some(books) = self.books.get_mut(&guest.sale.tag) {
+            books.throttle.forgive(&guest.visitor.user);
+        }
+        Step::Told(Verdict::without_redis(&guest.sale, Some(guest.visitor.user), None))
+    }
+
+    /// Lets a request wait for the first word of Redis, unless Redis is known to be away.
+    fn wait(
+        &mut self,
+        request: ContextId,
+        sale: &Rc<Sale>,
+        user: Option<UserKey>,
+        deadline_us: u64,
+    ) -> Step {
+        let away = self.wire(Which::of(sale)).link.refusal().is_some();
+        if away || self.undecided.len() >= sale::admission::MAX_WAITING {
+            self.turned_away += 1;
+            return Step::Told(Verdict::without_redis(sale, user, None));
+        }
+        self.undecided.push_back(Undecided { request, sale: Rc::clone(sale), deadline_us });
+        Step::Waits
+    }
+}
+
+/// Carries out a verdict on the effective request.
+fn tell(verdict: Verdict) -> Action {
+    match verdict {
+        Verdict::Pass { sale, user, number, cookie, outcome } => {
+            with(|vm| {
+                let row = vm.desk(&sale).row;
+                vm.counts.add(row, outcome);
+            });
+            let _ =
+                host::replace_header(Map::RequestHeaders, "x-sluice-sale", sale.name.as_bytes());
+            if let Some(user) = user {
+                let _ = host::replace_header(Map::RequestHeaders, "x-sluice-user", &hex(&user));
+            }
+            if let Some(number) = number {
+                let number = number.to_string();
+                let _ =
+                    host::replace_header(Map::RequestHeaders, "x-sluice-permit", number.as_bytes());
+            }
+            if let Some(pass) = cookie {
+                hand_out(&sale, &pass);
+            }
+            Action::Continue
+        }
+        Verdict::Refuse { sale, refused } => {
+            refuse(&sale, refused);
+            Action::Pause
+        }
+    }
+}
+
+fn refuse(sale: &Rc<Sale>, refused: Refused) {
+    let headers = with(|vm| {
+        let desk = vm.desk(sale);
+        vm.counts.add(desk.row, Outcome::Refused(refused.why));
+        desk.headers(refused.why, refused.retry_ms)
+    });
+    let answer = sale.answer(refused.why);
+    let body = answer.body.as_bytes();
+    let _ = host::send_local_response(answer.status, refused.why.details(), &headers, body);
+}
+
+/// Leaves the pass where the route's configuration takes it from for the response.
+fn hand_out(sale: &Sale, pass: &str) {
+    let Some(rule) = &sale.pass else { return };
+    let secure = host::get_header(Map::RequestHeaders, ":scheme").as_deref() == Some(b"https");
+    let cookie = format!(
+        "{}={pass}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{}",
+        rule.cookie,
+        rule.ttl_ms / 1_000,
+        if secure { "; Secure" } else { "" },
+    );
+    let _ = host::set_property(COOKIE_PROPERTY, cookie.as_bytes());
+}
