@@ -1,0 +1,266 @@
+"""The benchmark from start to end: builds nothing, starts everything, measures in turns.
+
+The filters are compared with plain Envoy in the same process, a few seconds apart, again and again;
+the median of the rounds' ratios is what counts. Every answer is checked, so that a filter that
+breaks cannot look fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from bench import edits, loader, machine
+from bench.cases import CASES, MORE_CASES, PLAIN
+from bench.loader import LoadError
+from bench.results import Run, quantile, summarize, table, write
+from bench.stage import Stage, StageError
+from controlplane.local import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bench.cases import Case
+    from bench.results import Result
+
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+LATENCY_BARS = {"p50_ms": 0.5, "p99_ms": 3.0}
+EDIT_BAR_MS = 200.0
+EDIT_WORKERS = 2
+_MARGIN = 1.5
+_FIRST_USER = 100_000  # those before were used to see whether all is ready
+_BY_NAME = {case.name: case for case in (*CASES, *MORE_CASES)}
+
+
+class Bench:
+    """One benchmark: what was asked for, where it runs, how far it got."""
+
+    def __init__(self, options: argparse.Namespace, stage: Stage, progress: Progress) -> None:
+        self.options = options
+        self.stage = stage
+        self.progress = progress
+        self.sent = _FIRST_USER
+
+    async def all_cases(self, groups: Sequence[Sequence[Case]]) -> list[Result]:
+        """Measures groups of cases, each next to plain Envoy."""
+        runs = sum(len(group) for group in groups) * self.options.rounds
+        task = self.progress.add_task("throughput", total=runs)
+        results: list[Result] = []
+        for group in groups:
+            rounds = [await self._round(group, task) for _ in range(self.options.rounds)]
+            measured = group if not results else [c for c in group if c.name != PLAIN]
+            results += summarize(rounds, measured)
+        return results
+
+    async def _round(self, group: Sequence[Case], task: TaskID) -> dict[str, Run]:
+        runs: dict[str, Run] = {}
+        for case in group:
+            self.progress.update(task, description=f"throughput: {case.name}")
+            most = runs[PLAIN].figures.rps * _MARGIN if runs else 0.0
+            await self.stage.supply(case, int(most * self.options.seconds))
+            runs[case.name] = await self._run(case)
+            self.progress.advance(task)
+        return runs
+
+    async def _run(self, case: Case, rate: float = 0.0) -> Run:
+        load = self.stage.load(
+            case,
+            seconds=self.options.seconds,
+            connections=self.options.connections,
+            first=self.sent,
+            rate=rate,
+        )
+        looks, cpu, begun = await self.stage.looks(), self.stage.envoy_cpu(), time.monotonic()
+        figures = await loader.send(load)
+        cpu, took = self.stage.envoy_cpu() - cpu, time.monotonic() - begun
+        self.sent += figures.answers
+        if wrong := figures.unexpected(case.status):
+            message = f"{case.name}: {wrong}; Envoy's log is {self.stage.envoy_log}"
+            raise StageError(message)
+        if case.asks_redis and await self.stage.looks() - looks < figures.answers:
+            message = f"{case.name}: Redis was not asked for each of {figures.answers} requests"
+            raise StageError(message)
+        await self.stage.account(case, figures.answers)
+        return Run(figures, cpu_us=cpu / figures.answers * 1e6, envoy_share=cpu / took)
+
+    async def added_latency(self, rate: float) -> dict[str, Any]:
+        """What a decision of Redis adds to the latency of plain Envoy, at a fixed rate."""
+        task = self.progress.add_task("latency at half load", total=2 * self.options.rounds)
+        added: dict[str, list[float]] = {name: [] for name in LATENCY_BARS}
+        absolute: dict[str, list[float]] = {name: [] for name in LATENCY_BARS}
+        for _ in range(self.options.rounds):
+            figures = {}
+            for name in (PLAIN, "redis-decision"):
+                figures[name] = (await self._run(_BY_NAME[name], rate)).figures
+                self.progress.advance(task)
+            for name in LATENCY_BARS:
+                decision = getattr(figures["redis-decision"], name)
+                added[name].append(decision - getattr(figures[PLAIN], name))
+                absolute[name].append(decision)
+        result: dict[str, Any] = {"rate": round(rate)}
+        for name, bar in LATENCY_BARS.items():
+            value = median(added[name])
+            result[name] = round(value, 3)
+            result[f"with_plain_{name}"] = round(median(absolute[name]), 3)
+            result[f"{name.removesuffix('_ms')}_verdict"] = "passed" if value < bar else "missed"
+        return result
+
+    async def edit_to_force(self) -> dict[str, Any]:
+        """From writing a manifest to its being in force on every worker."""
+        task = self.progress.add_task("edits", total=self.options.edits)
+        await self.stage.restart_envoy(EDIT_WORKERS)
+        workers = await edits.one_of_each(self.stage.port, EDIT_WORKERS, self.stage.by_worker)
+
+        def edit(number: int) -> None:
+            self.stage.edit(number)
+            self.progress.advance(task)
+
+        try:
+            times = await edits.measure(
+                workers,
+                self.options.edits,
+                edit,
+                path=_BY_NAME["not-started"].path,
+                body=self.stage.edited_body,
+            )
+        finally:
+            for worker in workers:
+                worker.close()
+        p99 = quantile(times, 0.99) * 1e3
+        return {
+            "edits": len(times),
+            "workers": EDIT_WORKERS,
+            "p50_ms": round(quantile(times, 0.5) * 1e3, 1),
+            "p99_ms": round(p99, 1),
+            "max_ms": round(times[-1] * 1e3, 1),
+            "verdict": "passed" if p99 < EDIT_BAR_MS else "missed",
+        }
+
+
+async def bench(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Runs everything that was asked for; the results as they stand in the file."""
+    cores = machine.choose_cores()
+    os.sched_setaffinity(0, cores.others)  # and with it all that is started from here
+    folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))  # kept when something goes wrong
+    with _progress(console) as shown:
+        task = shown.add_task("starting Redis, the control plane and Envoy", total=None)
+        async with Stage(folder, cores) as stage:
+            shown.remove_task(task)
+            here = machine.describe(stage.envoy_binary, stage.redis_binary)
+            run = Bench(options, stage, shown)
+            groups = _groups(options.cases)
+            measured = await run.all_cases(groups)
+            results: dict[str, Any] = {
+                "machine": here,
+                "settings": {
+                    "connections": options.connections,
+                    "rounds": options.rounds,
+                    "seconds": options.seconds,
+                    "envoy_has_a_core_for_itself": not cores.shared,
+                },
+                "cases": [r.as_json() for r in measured if r.case in CASES],
+                "more_cases": [r.as_json() for r in measured if r.case in MORE_CASES],
+            }
+            decision = next((r for r in measured if r.case.name == "redis-decision"), None)
+            if decision and options.latency:
+                results["added_latency"] = await run.added_latency(decision.rps / 2)
+            if options.edits:
+                results["edit_to_force"] = await run.edit_to_force()
+    await asyncio.to_thread(shutil.rmtree, folder)
+    console.print(table(measured, _describe(here)))
+    _tell(console, results, measured)
+    return results
+
+
+def _groups(names: Sequence[str]) -> list[list[Case]]:
+    """What is measured in turns. `redis-admit` comes last, on its own: workers go on reading the
+    log of all those permits while others are measured.
+    """  # noqa: D205
+    chosen = [case for case in _BY_NAME.values() if not names or case.name in names]
+    plain = _BY_NAME[PLAIN]
+    first = [c for c in chosen if c in CASES and c != plain]
+    more = [c for c in chosen if c in MORE_CASES and c.name != "redis-admit"]
+    last = [c for c in chosen if c.name == "redis-admit"]
+    return [[plain, *group] for group in (first, more, last) if group]
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), console=console)
+
+
+def _describe(here: Mapping[str, Any]) -> str:
+    return (
+        f"{here['cpu']}, {here['cores']} cores, {here['memory_gib']} GiB, Linux {here['kernel']}, "
+        f"Envoy {here['envoy']} with one worker, Redis {here['redis']}"
+    )
+
+
+def _tell(console: Console, results: Mapping[str, Any], measured: Sequence[Result]) -> None:
+    if latency := results.get("added_latency"):
+        console.print(
+            f"Added by a Redis decision at {latency['rate']:,} requests/s: "
+            f"p50 {latency['p50_ms']:.2f} ms ({latency['p50_verdict']}), "
+            f"p99 {latency['p99_ms']:.2f} ms ({latency['p99_verdict']})"
+        )
+    if edit := results.get("edit_to_force"):
+        console.print(
+            f"From writing a file to every worker acting on it: p50 {edit['p50_ms']:.0f} ms, "
+            f"p99 {edit['p99_ms']:.0f} ms of {edit['edits']} edits ({edit['verdict']})"
+        )
+    idle = [r.case.name for r in measured if r.envoy_share < 0.9]  # noqa: PLR2004
+    if idle:
+        console.print(
+            f"Envoy did not have its processor all the time in {', '.join(idle)}: "
+            "something else ran on it, or the load generator and Redis were the limit."
+        )
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="rounds, each with every case [7]")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds a case a round [2]")
+    parser.add_argument("--connections", type=int, default=64, help="connections [64]")
+    parser.add_argument("--cases", nargs="+", choices=list(_BY_NAME), default=[], help="only these")
+    parser.add_argument("--edits", type=int, default=50, help="edits of a manifest; 0: none [50]")
+    parser.add_argument("--no-latency", dest="latency", action="store_false", help="skip it")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="where the results go")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the benchmark. 0: all was measured, whatever the bars say; 1: something did not run."""
+    options = _options(argv)
+    console = Console()
+    try:
+        results = asyncio.run(bench(options, console))
+    except (LoadError, LocalError, LookupError, StageError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    write(options.output, results)
+    console.print(f"Written to {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

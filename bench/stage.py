@@ -1,0 +1,373 @@
+"""The parts that are measured: Redis, the control plane, and one Envoy, all of them real.
+
+Envoy gets everything from the control plane, with one addition: a listener of its own for the
+filter that does nothing, which is a copy of what the control plane renders with that filter put in
+the place of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+import subprocess
+import sys
+import time
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any, Self
+
+import yaml
+from redis.asyncio import Redis
+
+from bench import loader, machine
+from bench.cases import CASES, FROM_FILE, MORE_CASES, PLAIN, header
+from bench.loader import Load
+from bench.passes import Passes, write_lines
+from controlplane.local import EnvoyProcess, RedisServer, StartError, find_envoy, free_port
+from controlplane.local.process import Process
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from bench.cases import Case
+    from bench.machine import Cores
+
+ROOT = Path(__file__).parent.parent
+NOOP = ROOT / "filters" / "target" / "wasm32-wasip1" / "release" / "noop_filter.wasm"
+GATEWAY = "bench/edge"
+_MANIFESTS = Path(__file__).parent / "manifests.yaml"
+_FLASH_SALE = "sluice.flash-sale"
+_KNOWN_USERS = 1_000
+_STEP = 0.1
+_PROBES = 10
+_IN_FORCE = 30.0
+_COUNTED = 10.0
+_COMMAND = 60.0
+
+
+class StageError(Exception):
+    """A part did not start, or did not do what it should."""
+
+
+class Stage:
+    """Redis, control plane and Envoy, from start to end.
+
+    Args:
+        folder: where all their files go.
+        cores: which processors are whose.
+    """
+
+    def __init__(self, folder: Path, cores: Cores) -> None:
+        self.folder = folder
+        self.cores = cores
+        self.port = free_port()
+        self.noop_port = free_port()
+        self.envoy_binary = find_envoy()
+        self._manifests = folder / "manifests"
+        self._values: dict[str, dict[str, Path]] = {}
+        self._counted: dict[str, int] = {}
+        self._revision = 0
+        self._server = RedisServer(directory=_made(folder / "redis"))
+        self._exit = AsyncExitStack()
+        self._envoy: EnvoyProcess | None = None
+        self._redis: Redis | None = None
+
+    async def __aenter__(self) -> Self:
+        _need(loader.PROGRAM, "make bench")
+        _need(NOOP, "make filters")
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._exit.aclose()
+
+    # ------------------------------------------------------------------------------- starting
+
+    async def _start(self) -> None:
+        await self._server.start()
+        self._exit.push_async_callback(self._server.close)
+        self._redis = Redis.from_url(self._server.url, decode_responses=True)
+        self._exit.push_async_callback(self._redis.aclose)
+        _made(self._manifests)
+        self.edit(0)
+        await self._start_control_plane()
+        await self.restart_envoy(1)
+        await self._prepare()
+
+    async def _start_control_plane(self) -> None:
+        self._xds, self._web = free_port(), free_port()
+        command = [sys.executable, "-m", "controlplane", "serve", str(self._manifests)]
+        command += ["--state-dir", str(self.folder / "state")]
+        command += ["--xds-port", str(self._xds), "--web-port", str(self._web)]
+        control = Process("sluice", command, log=self.folder / "sluice.log")
+        self._exit.push_async_callback(control.terminate, 10.0)
+
+        async def ready() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self._xds)
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        await control.until_ready(ready, _IN_FORCE)
+        self._control = control
+
+    async def restart_envoy(self, workers: int) -> None:
+        """Starts Envoy, in the place of one that runs, and waits until every case works."""
+        if self._envoy is not None:
+            await self._envoy.stop()
+        envoy = EnvoyProcess(
+            self._bootstrap(),
+            concurrency=workers,
+            directory=_made(self.folder / f"envoy-{workers}"),
+            binary=self.envoy_binary,
+        )
+        self._exit.push_async_callback(envoy.stop)
+        try:
+            await envoy.start()
+        except StartError as error:
+            if self._control.running:
+                raise
+            message = f"the control plane has ended; its log is {self._control.log}"
+            raise StageError(message) from error
+        self._envoy = envoy
+        self._counted.clear()
+        if workers == 1:
+            machine.pin(envoy.pid, self.cores.envoy)
+        for case in (*CASES, *MORE_CASES):
+            if case.name not in FROM_FILE:
+                await self._until(case)
+
+    def _bootstrap(self) -> dict[str, Any]:
+        arguments = ["--gateway", GATEWAY, "--xds-port", str(self._xds)]
+        bootstrap: dict[str, Any] = self._sluice("bootstrap", *arguments)
+        rendered = self._sluice("render", str(self._manifests), "--gateway", GATEWAY)
+        listener = noop_listener(rendered, self.port, self.noop_port)
+        bootstrap["static_resources"].setdefault("listeners", []).append(listener)
+        return bootstrap
+
+    def _sluice(self, *arguments: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "controlplane", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND,
+            check=False,
+        )
+        if done.returncode:
+            message = f"sluice {arguments[0]} failed: {done.stderr.strip()}"
+            raise StageError(message)
+        return yaml.safe_load(done.stdout)
+
+    async def _until(self, case: Case) -> None:
+        """Waits until a case is answered as it should be."""
+        end = time.monotonic() + _IN_FORCE
+        for first in itertools.count(step=_PROBES):  # with new users: one gets what there is to get
+            load = self.load(case, requests=_PROBES, connections=1, first=first)
+            figures = await loader.send(load)
+            wrong = figures.unexpected(case.status)
+            if not wrong:
+                return
+            if time.monotonic() > end:
+                logs = f"see {self.envoy_log} and {self.folder / 'sluice.log'}"
+                message = f"{case.name} never got right: {wrong}; {logs}"
+                raise StageError(message)
+            await asyncio.sleep(_STEP)
+
+    async def _prepare(self) -> None:
+        """Lets users in who are to be known, and makes passes for users who are not."""
+        users = [f"known-{i}" for i in range(_KNOWN_USERS)]
+        self._values["known"] = {"user": write_lines(self.folder / "known", users)}
+        self._passes = await Passes.open(self.redis, self.folder)
+        self._values["pass"] = await self._passes.write(1_000)
+        cases = {case.name: case for case in (*CASES, *MORE_CASES)}
+        for name in FROM_FILE:
+            await self._until(cases[name])
+        figures = await loader.send(self.load(cases["known"], requests=_KNOWN_USERS))
+        if wrong := figures.unexpected(cases["known"].status):
+            message = f"the users to be known were not let in: {wrong}"
+            raise StageError(message)
+
+    # --------------------------------------------------------------------------------- asking
+
+    @property
+    def envoy(self) -> EnvoyProcess:
+        """The Envoy that runs."""
+        if self._envoy is None:
+            message = "Envoy is not running"
+            raise StageError(message)
+        return self._envoy
+
+    @property
+    def redis(self) -> Redis:
+        """A client of the Redis that runs."""
+        if self._redis is None:
+            message = "Redis is not running"
+            raise StageError(message)
+        return self._redis
+
+    @property
+    def redis_binary(self) -> Path:
+        """The redis-server that runs."""
+        if self._server.binary is None:
+            message = "Redis is not running"
+            raise StageError(message)
+        return self._server.binary
+
+    @property
+    def envoy_log(self) -> Path:
+        """What Envoy and the filters say."""
+        return self.envoy.log
+
+    def load(
+        self,
+        case: Case,
+        *,
+        seconds: float = 0.0,
+        requests: int = 0,
+        connections: int = 64,
+        first: int = 0,
+        rate: float = 0.0,
+    ) -> Load:
+        """The load of a case."""
+        port = self.noop_port if case.own_listener else self.port
+        return Load(
+            url=f"http://127.0.0.1:{port}{case.path}",
+            seconds=seconds,
+            requests=requests,
+            connections=connections,
+            rate=rate,
+            headers=header(case),
+            values=self._values.get(case.name),
+            first=first,
+        )
+
+    async def supply(self, case: Case, requests: int) -> None:
+        """Gets ready what a case needs for that many requests."""
+        if case.name == "pass":
+            self._values["pass"] = await self._passes.write(requests)
+
+    def envoy_cpu(self) -> float:
+        """Seconds of processor time that Envoy has used."""
+        return machine.cpu_seconds(self.envoy.pid)
+
+    async def looks(self) -> int:
+        """How often Redis has looked a user up in any books."""
+        stats = await self.redis.info("commandstats")
+        return int(stats.get("cmdstat_hget", {}).get("calls", 0))
+
+    async def account(self, case: Case, answers: int) -> None:
+        """Waits until the filter's own counter has gone up by what was answered.
+
+        Raises:
+            StageError: it has not: the answers did not come from where they should have.
+        """
+        if not case.outcome:
+            return
+        end = time.monotonic() + _COUNTED
+        pattern = rf"sluice_sale\.bench\.{case.name}\.{case.outcome}$"
+        before = self._counted.get(case.name, 0)
+        while True:
+            now = sum((await self.envoy.stats(pattern)).values())
+            if now - before >= answers:
+                self._counted[case.name] = now
+                return
+            if time.monotonic() > end:
+                message = f"{case.name}: of {answers} requests the filter counted {now - before}"
+                raise StageError(message)
+            await asyncio.sleep(_STEP)
+
+    async def by_worker(self) -> list[int]:
+        """Open client connections of each worker."""
+        pattern = rf"^listener\..*_{self.port}\.worker_\d+\.downstream_cx_active$"
+        found = await self.envoy.stats(pattern)
+        return [found[name] for name in sorted(found)]
+
+    # -------------------------------------------------------------------------------- editing
+
+    def edit(self, revision: int) -> None:
+        """Writes the manifests anew, in place at once, as editors do."""
+        now = datetime.now(UTC)
+        text = Template(_MANIFESTS.read_text()).substitute(
+            redis=self._server.address,
+            port=self.port,
+            past=_instant(now - timedelta(hours=1)),
+            future=_instant(now.replace(month=1, day=1) + timedelta(days=800)),
+            revision=revision,
+        )
+        draft = self.folder / "draft"
+        draft.write_text(text)
+        draft.replace(self._manifests / "bench.yaml")
+
+    @staticmethod
+    def edited_body(revision: int) -> bytes:
+        """The body of an answer after that edit."""
+        return f"revision {revision}\n".encode()
+
+
+def noop_listener(rendered: dict[str, Any], port: int, new_port: int) -> dict[str, Any]:
+    """The edge listener with the filter that does nothing, and with its routes inside."""
+    listener = copy.deepcopy(_named(rendered["listeners"], f"edge-{port}"))
+    listener["name"] = "noop"
+    listener["address"]["socket_address"]["port_value"] = new_port
+    manager = listener["filter_chains"][0]["filters"][-1]["typed_config"]
+    manager["stat_prefix"] = "noop"
+    del manager["rds"]
+    routes = copy.deepcopy(_named(rendered["routes"], f"routes-{port}"))
+    for host in routes["virtual_hosts"]:
+        host["routes"] = [r for r in host["routes"] if r["match"].get("path") == f"/{PLAIN}"]
+        for route in host["routes"]:
+            route.pop("typed_per_filter_config", None)
+    manager["route_config"] = routes
+    manager["http_filters"] = [
+        _noop_filter() if each["name"] == _FLASH_SALE else each for each in manager["http_filters"]
+    ]
+    return listener
+
+
+def _noop_filter() -> dict[str, Any]:
+    code = {"local": {"filename": str(NOOP)}}
+    vm = {"vm_id": "noop", "runtime": "envoy.wasm.runtime.v8", "code": code}
+    return {
+        "name": "noop",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {"name": "noop", "root_id": "noop", "vm_config": vm},
+        },
+    }
+
+
+def _named(resources: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    for resource in resources:
+        if resource["name"] == name:
+            return resource
+    message = f"the control plane renders no {name}"
+    raise StageError(message)
+
+
+def _need(program: Path, command: str) -> None:
+    if not program.exists():
+        message = f"{program} is missing: run {command}"
+        raise StageError(message)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _instant(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
