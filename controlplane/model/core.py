@@ -63,7 +63,6 @@ class ServiceSpec(Model):
     ignored: ClassVar[frozenset[str]] = frozenset(
         {
             "allocateLoadBalancerNodePorts",
-            "clusterIP",
             "clusterIPs",
             "externalIPs",
             "externalTrafficPolicy",
@@ -87,6 +86,13 @@ class ServiceSpec(Model):
         description="`ExternalName` leads to a name in DNS, all others to EndpointSlices.",
     )
     ports: tuple[ServicePort, ...] = Field((), max_length=256, description="Ports.")
+    cluster_ip: str | None = Field(
+        None,
+        validation_alias="clusterIP",
+        serialization_alias="clusterIP",
+        max_length=64,
+        description="Not used; with `None` (a headless Service) there may be no ports.",
+    )
     selector: Labels = Field(default_factory=dict, description="Pods behind it; not used here.")
     external_name: PreciseHostname | None = Field(
         None, description="Name in DNS, for type ExternalName."
@@ -102,7 +108,7 @@ class ServiceSpec(Model):
         if self.type == "ExternalName":
             if self.external_name is None:
                 broken.append((("externalName",), "is required with type ExternalName"))
-        elif not self.ports:
+        elif not self.ports and self.cluster_ip != "None":
             broken.append((("ports",), "needs at least one port"))
         names: set[str] = set()
         for index, port in enumerate(self.ports):
@@ -172,7 +178,7 @@ class EndpointSlice(Resource):
     kind: Literal["EndpointSlice"] = Field("EndpointSlice", description="The kind.")
     address_type: Literal["IPv4", "IPv6", "FQDN"] = Field(description="Form of the addresses.")
     endpoints: tuple[Endpoint, ...] = Field((), max_length=1000, description="The servers.")
-    ports: tuple[EndpointPort, ...] = Field((), max_length=20000, description="Their ports.")
+    ports: tuple[EndpointPort, ...] = Field((), max_length=100, description="Their ports.")
 
     @property
     def service_name(self) -> str | None:

@@ -37,7 +37,7 @@ CONTROLLER_NAME: Final = "sluice.dev/controller"
 GatewayApiVersion = Literal["gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"]
 GATEWAY_API_VERSIONS: Final = (f"{GATEWAY_API}/v1", f"{GATEWAY_API}/v1beta1")
 HTTP_PROTOCOLS: Final = frozenset({"HTTP", "HTTPS"})
-_ENCRYPTED: Final = frozenset({"HTTPS", "TLS"})
+_PLAIN: Final = frozenset({"HTTP", "TCP", "UDP"})
 
 
 class ParametersReference(Model):
@@ -184,7 +184,7 @@ class Listener(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.tls is not None and self.protocol not in _ENCRYPTED:
+        if self.tls is not None and self.protocol in _PLAIN:
             message = f"cannot be given with protocol {self.protocol}: use HTTPS, or remove it"
             demand([(("tls",), message)])
         if self.protocol == "HTTPS" and self._has_no_certificate():

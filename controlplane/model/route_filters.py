@@ -62,21 +62,6 @@ class HeaderModifier(Model):
     add: tuple[HTTPHeader, ...] = Field((), max_length=16, description="Append to the values.")
     remove: tuple[HeaderName, ...] = Field((), max_length=16, description="Take away.")
 
-    @model_validator(mode="after")
-    def _once(self) -> Self:
-        broken: list[Broken] = []
-        seen: dict[str, str] = {}
-        named = [("set", index, item.name) for index, item in enumerate(self.set)]
-        named += [("add", index, item.name) for index, item in enumerate(self.add)]
-        named += [("remove", index, name) for index, name in enumerate(self.remove)]
-        for action, index, name in named:
-            before = seen.setdefault(name.lower(), action)
-            if before != action:
-                message = f"{name} stands under {before} too: name a header under one of them"
-                broken.append(((action, index), message))
-        demand(broken)
-        return self
-
 
 class PathModifier(Model):
     """A new path."""

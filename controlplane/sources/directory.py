@@ -12,10 +12,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import watchfiles
-
 from controlplane.model.problems import Problem
 from controlplane.sources.folder import Folder
+from controlplane.sources.wake_ups import Rhythm, wake_ups
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -70,7 +69,9 @@ class Directory:
             yield None
             return
         try:
-            async with aclosing(self._events(watched)) as events:
+            rhythm = Rhythm(quiet=self._debounce, longest=_LONGEST_DEBOUNCE, idle=LOOK_AGAIN)
+            events = wake_ups(watched, rhythm, recursive=watched == self._root)
+            async with aclosing(events):
                 async for _ in events:
                     yield None
                     if await asyncio.to_thread(_place, watched) != place:
@@ -78,20 +79,6 @@ class Directory:
         except (OSError, RuntimeError) as error:
             await asyncio.sleep(LOOK_AGAIN)
             yield self._not_watched(error)
-
-    def _events(self, watched: Path) -> AsyncGenerator[object]:
-        """Wake up at each change, once all is quiet, and now and then without any."""
-        events: AsyncGenerator[object] = watchfiles.awatch(
-            watched,
-            watch_filter=None,
-            debounce=int(max(self._debounce, _LONGEST_DEBOUNCE) * 1000),
-            step=max(1, int(self._debounce * 1000)),
-            rust_timeout=int(LOOK_AGAIN * 1000),
-            yield_on_timeout=True,
-            recursive=watched == self._root,
-            ignore_permission_denied=True,
-        )
-        return events
 
     def _watched(self) -> Path:
         """The folder to watch; for one file its folder, since editors replace files."""

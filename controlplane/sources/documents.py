@@ -247,15 +247,16 @@ class _Reader:
             parent.lines[len(parent.items)] = node.lines
             parent.items.append(node.value)
             return
+        path = self._path()
         key, parent.key = parent.key or "", None
         if parent.is_merge:
             parent.is_merge = False
-            parent.merged.extend(self._sources(node))
+            parent.merged.extend(self._sources(node, path))
         elif key not in parent.mapping:
             parent.mapping[key] = node.value
             parent.lines[key] = Lines(parent.key_line, node.lines.inner)
 
-    def _sources(self, node: _Node) -> Iterator[_Node]:
+    def _sources(self, node: _Node, path: tuple[Step, ...]) -> Iterator[_Node]:
         """What a merge key (`<<`) brings in: a mapping, or several."""
         if isinstance(node.value, dict):
             yield node
@@ -264,7 +265,7 @@ class _Reader:
                 yield _Node(item, node.lines.inner[index], 1)
         else:
             message = "must name a mapping to merge, such as <<: *defaults"
-            self._remarks.append(Remark((*self._path(), _MERGE), node.lines.line, message))
+            self._remarks.append(Remark(path, node.lines.line, message))
 
     def _path(self) -> tuple[Step, ...]:
         """Where the value that comes next will stand."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from controlplane.model.problems import Severity
 
+UNREADABLE: Final = "Unreadable"
 SUFFIXES: Final = (".yaml", ".yml")
 MAX_FILES: Final = 10_000
 MAX_FOLDERS: Final = 10_000
@@ -62,6 +63,11 @@ class Found:
     stamp: Stamp | None
     problem: Problem | None = None
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether there may be more behind it than can be seen now."""
+        return self.problem is not None and self.problem.reason == UNREADABLE
+
 
 class MissingError(Exception):
     """The folder or file to read is not there; what was read before says more than nothing."""
@@ -102,7 +108,7 @@ def read(path: Path) -> bytes:
 def cannot_read(path: Path, error: OSError) -> Problem:
     """Tell why a file or folder cannot be read."""
     why = error.strerror or str(error)
-    return Problem(None, f"cannot be read: {why}", reason="Unreadable", file=str(path))
+    return Problem(None, f"cannot be read: {why}", reason=UNREADABLE, file=str(path))
 
 
 def _remark(root: Path, message: str, reason: str, severity: Severity = "error") -> Found:

@@ -65,7 +65,7 @@ class Folder:
         self, found: Iterable[Found], states: dict[Path, FileState]
     ) -> dict[Path, FileState]:
         """Files known from before, in folders that cannot be read now."""
-        blocked = {item.path for item in found if item.problem is not None}
+        blocked = {item.path for item in found if item.is_blocked}
         return {
             path: state
             for path, state in self._states.items()
