@@ -1,0 +1,350 @@
+"""The composition root: the one place where all parts are known and put together.
+
+Objects flow one way: manifests -> translation -> xDS store -> proxies, and the plans of sales to
+the ledger. What comes back (confirmations, the books) becomes status. Nothing is served before the
+manifests were read once, and nothing here stands in the path of a request: a proxy goes on with
+what it has when this process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from contextlib import ExitStack, aclosing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from controlplane import __version__
+from controlplane.ledger.ledger import Ledger
+from controlplane.ledger.pace import POLL_MS, pairs, poll_interval_ms
+from controlplane.ledger.presence import Connected, Presence
+from controlplane.model import Problem
+from controlplane.model.durations import format_instant
+from controlplane.sources import Directory
+from controlplane.status import Tracker
+from controlplane.status.terminal import TerminalWriter
+from controlplane.status.tracker import Facts
+from controlplane.translate import Fragments, Options, Translation, translate
+from controlplane.web import metrics
+from controlplane.web.api import make_app
+from controlplane.web.control import Control
+from controlplane.web.filter_store import FilterError, FilterStore, built_folder
+from controlplane.web.rollouts import Rollouts
+from controlplane.web.server import WebServer
+from controlplane.xds.server import ListenError, Server
+from controlplane.xds.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from controlplane.sources import Update
+
+log = structlog.get_logger(__name__)
+
+#: Changes that come together make one status.
+SETTLE_SECONDS: Final = 0.05
+LONGEST_NAP_SECONDS: Final = 3600.0
+
+
+class StartError(Exception):
+    """The control plane cannot start; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a control plane runs.
+
+    Attributes:
+        manifests: the folder (or file) of objects, watched.
+        state_dir: what outlives the process: copies of books, the key ring, filter code.
+        xds_host: where proxies get their configuration; so for xds_port (0: any free one).
+        web_host: where commands and scrapers ask; so for web_port.
+        web_names: further names under which the API may be called, besides loopback.
+        built: the folder with the built filters.
+        grace: seconds that streams have for ending in order.
+    """
+
+    manifests: Path
+    state_dir: Path = Path(".sluice")
+    xds_host: str = "127.0.0.1"
+    xds_port: int = 18000
+    web_host: str = "127.0.0.1"
+    web_port: int = 18080
+    web_names: tuple[str, ...] = ()
+    built: Path | None = None
+    grace: float = 3.0
+
+
+class App:
+    """One control plane, from start to end."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self.settings = settings
+        self._environment = frozenset(environ)
+        self._presence = Presence()
+        self._store = Store()
+        self._registry = metrics.registry()
+        self._server = Server(self._store, registry=self._registry)
+        self._ledger = Ledger(settings.state_dir, environ, self._presence)
+        self._filters = FilterStore(
+            settings.state_dir / "filters", settings.built or built_folder()
+        )
+        self._web = WebServer(settings.web_host, settings.web_port)
+        self._rollouts = Rollouts()
+        self._tracker = Tracker()
+        self._terminal = TerminalWriter()
+        self._fragments = Fragments()
+        self._update: Update | None = None
+        self._translation = Translation()
+        self._fault: tuple[Problem, ...] = ()
+        self._poll_ms = POLL_MS
+        self._to_translate = asyncio.Event()
+        self._to_observe = asyncio.Event()
+
+    async def run(
+        self, stop: asyncio.Event, *, ready: Callable[[Mapping[str, Any]], None] | None = None
+    ) -> None:
+        """Run until `stop` is set; `ready` is told the addresses once everything listens.
+
+        Raises:
+            StartError: it cannot start.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(self._prepared())
+            about = await self._listen(stack)
+            try:
+                await self._work(stop, about, ready)
+            finally:
+                await self._server.stop(self.settings.grace)
+
+    # -------------------------------------------------------------------------- beginning and end
+
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        if not self.settings.manifests.exists():
+            raise StartError(
+                f"there is no file or folder {self.settings.manifests}: check the path"
+            )
+        with state_folder(self.settings.state_dir):
+            try:
+                self._filters.prepare()
+            except FilterError as error:
+                raise StartError(str(error)) from error
+            except OSError as error:
+                raise StartError(f"cannot write to {error.filename}: {error.strerror}") from error
+            yield
+
+    async def _listen(self, stack: ExitStack) -> dict[str, Any]:
+        settings = self.settings
+        try:
+            web_port = self._web.bind()
+        except OSError as error:
+            where = f"{settings.web_host}:{settings.web_port}"
+            raise StartError(
+                f"cannot serve the web API on {where}: {error.strerror}; end the process that "
+                "listens there, or choose another port with --web-port"
+            ) from error
+        stack.callback(self._web.close)
+        try:
+            xds_port = await self._server.start(settings.xds_host, settings.xds_port)
+        except ListenError as error:
+            raise StartError(str(error)) from error
+        return {
+            "version": __version__,
+            "manifests": str(settings.manifests),
+            "stateDir": str(settings.state_dir),
+            "startedAt": format_instant(datetime.now(UTC).replace(microsecond=0)),
+            "xds": f"{settings.xds_host}:{xds_port}",
+            "web": f"{settings.web_host}:{web_port}",
+            "pid": os.getpid(),
+        }
+
+    async def _work(
+        self,
+        stop: asyncio.Event,
+        about: Mapping[str, Any],
+        ready: Callable[[Mapping[str, Any]], None] | None,
+    ) -> None:
+        self._store.on_change(self._to_observe.set)
+        self._ledger.board.on_change(self._to_observe.set)
+        app = make_app(self._control(about), self._names())
+        async with asyncio.TaskGroup() as group:
+            web = group.create_task(self._web.serve(app), name="web")
+            others = [
+                group.create_task(self._read(), name="source"),
+                group.create_task(self._publish(), name="translation"),
+                group.create_task(self._observe(), name="status"),
+                group.create_task(self._ledger.run(), name="ledger"),
+            ]
+            if ready is not None:
+                ready(about)
+            stopped = group.create_task(stop.wait(), name="stop")
+            await asyncio.wait((stopped, web), return_when=asyncio.FIRST_COMPLETED)
+            log.info("Stopping")
+            # The ledger first: that proxies leave us now is not to be taken for a loss of them.
+            for task in (*others, stopped):
+                task.cancel()
+            await asyncio.wait(others)
+            await self._server.stop(self.settings.grace)
+            self._web.stop()
+            await asyncio.wait((web,), timeout=self.settings.grace + 1)
+            web.cancel()
+
+    def _names(self) -> set[str]:
+        wildcard = {"0.0.0.0", "::"}  # noqa: S104 - no name to be called by
+        return {self.settings.web_host, *self.settings.web_names} - wildcard
+
+    def _control(self, about: Mapping[str, Any]) -> Control:
+        control = Control(
+            status=lambda: self._tracker.status,
+            store=self._store,
+            ledger=self._ledger,
+            filters=self._filters,
+            roll_out=self._to_translate.set,
+            about=about,
+            registry=self._registry,
+            rollouts=self._rollouts,
+        )
+        self._registry.register(metrics.Parts(control))
+        return control
+
+    # ------------------------------------------------------------------------- objects to proxies
+
+    async def _read(self) -> None:
+        """Take each version of the objects; the newest counts."""
+        async with aclosing(Directory(self.settings.manifests).updates()) as updates:
+            async for update in updates:
+                self._update = update
+                self._to_translate.set()
+
+    async def _publish(self) -> None:
+        """Translate the newest objects and hand them to proxies and books."""
+        while True:
+            await self._to_translate.wait()
+            self._to_translate.clear()
+            update = self._update
+            if update is None:
+                continue
+            if not update.synced:
+                self._to_observe.set()
+                continue
+            began = time.perf_counter()
+            code = self._filters.code
+            options = Options(filters=code, poll_ms=self._poll_ms, environment=self._environment)
+            # A thread of its own: encoding a route takes a millisecond, and streams must go on.
+            made = await self._translate(update, options)
+            if made is None:
+                continue
+            for gateway, snapshot in made.snapshots.items():
+                self._rollouts.note(snapshot, code)
+                self._store.set(gateway, snapshot)
+            for gone in set(self._store.gateways()) - made.snapshots.keys() - set(made.held):
+                self._store.remove(gone)
+            self._translation = made
+            self._ledger.keep(made.sales, poll_ms=self._poll_ms)
+            if not self._store.opened:
+                self._store.open()
+            log.debug("Translated", seconds=round(time.perf_counter() - began, 4))
+            self._to_observe.set()
+
+    async def _translate(self, update: Update, options: Options) -> Translation | None:
+        """Translate, or say that it cannot be done and leave everything as it is."""
+        try:
+            made = await asyncio.to_thread(translate, update.inventory, options, self._fragments)
+        except Exception as error:
+            log.exception("Translation failed")
+            message = (
+                f"internal error ({type(error).__name__}): what was in force stays, see the log"
+            )
+            self._fault = (Problem(None, message, reason="Internal"),)
+            self._fragments = Fragments()
+            self._to_observe.set()
+            return None
+        self._fault = ()
+        return made
+
+    # -------------------------------------------------------------------------- what comes of them
+
+    async def _observe(self) -> None:
+        """Make a new status whenever something changed, or a window opens or closes."""
+        nap = LONGEST_NAP_SECONDS
+        while True:
+            try:
+                async with asyncio.timeout(nap):
+                    await self._to_observe.wait()
+                    await asyncio.sleep(SETTLE_SECONDS)
+            except TimeoutError:
+                pass
+            self._to_observe.clear()
+            self._count_proxies()
+            facts = self._facts()
+            if facts is None:
+                continue
+            self._terminal.write(self._tracker.observe(facts))
+            left = self._tracker.seconds_to_next_change(facts)
+            nap = min(LONGEST_NAP_SECONDS, max(0.0, left or LONGEST_NAP_SECONDS) + 0.01)
+
+    def _facts(self) -> Facts | None:
+        if self._update is None:
+            return None
+        return Facts(
+            inventory=self._update.inventory,
+            problems=(*self._fault, *self._update.problems),
+            report=self._translation.report,
+            plans=self._translation.sales,
+            deliver=self._store.delivery,
+            states=self._ledger.board.states,
+            ready=self._update.synced,
+        )
+
+    def _count_proxies(self) -> None:
+        """Note who is there, and let workers poll less often when there are very many."""
+        proxies = self._store.proxies()
+        self._presence.update(
+            Connected(
+                proxy.node_id,
+                proxy.gateway,
+                fresh=not proxy.resumed,
+                since=proxy.connected_at.timestamp(),
+            )
+            for proxy in proxies
+        )
+        sales = dict.fromkeys(self._store.gateways(), 0)
+        for plan in self._translation.sales:
+            for gateway in plan.gateways:
+                sales[gateway] = sales.get(gateway, 0) + 1
+        counted = pairs((max(1, one.workers), sales.get(one.gateway, 0)) for one in proxies)
+        poll_ms = poll_interval_ms(counted, self._poll_ms)
+        if poll_ms != self._poll_ms:
+            log.info("Poll interval changed", milliseconds=poll_ms, polling=counted)
+            self._poll_ms = poll_ms
+            self._to_translate.set()
+
+
+@contextmanager
+def state_folder(path: Path) -> Iterator[None]:
+    """Hold the state folder: two control planes in one would overwrite each other's copies.
+
+    Raises:
+        StartError: it cannot be made, or another process holds it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (path / "lock").open("a+")
+    except OSError as error:
+        raise StartError(f"cannot use the state folder {path}: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StartError(
+                f"the state folder {path} is in use by another control plane: end that one, or "
+                "choose another with --state-dir"
+            ) from error
+        yield

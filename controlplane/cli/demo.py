@@ -1,0 +1,75 @@
+"""`sluice demo`: everything on this machine, with real parts, in a folder that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from controlplane.cli.errors import CommandError
+from controlplane.cli.output import console
+from controlplane.local.demo import live, walk
+from controlplane.local.errors import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+EPILOG: Final = """\
+\b
+Examples:
+  sluice demo                   watch a sale; Ctrl-C ends everything
+  sluice demo --once            the classic recipe step by step, checked; exit code 0 or 1
+  sluice demo --keep ./demo     leave manifests, state and logs there
+"""
+
+
+@click.command(name="demo", epilog=EPILOG)
+@click.option("--once", is_flag=True, help="Walk the classic recipe, check each step, and end.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 86400),
+    help="End by itself after this long (not with --once).",
+)
+@click.option("--keep", type=click.Path(path_type=Path), help="Work in this folder and keep it.")
+def command(*, once: bool, seconds: float | None, keep: Path | None) -> None:
+    """Run the whole stack on this machine and watch a sale.
+
+    A Redis, a control plane on a folder of manifests, a real Envoy with the Wasm filters, and a toy
+    shop behind it. The sale opens a few seconds later, and a crowd of toy users comes for it.
+    """
+    with ExitStack() as stack:
+        if keep is None:
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-demo-"))
+            folder = Path(made)
+        else:
+            keep.mkdir(parents=True, exist_ok=True)
+            folder = keep.absolute()
+        screen = console()
+        task = walk(folder, screen) if once else live(folder, screen, seconds=seconds)
+        try:
+            code = asyncio.run(interruptible(task))
+        except LocalError as error:
+            raise CommandError(str(error)) from error
+    click.get_current_context().exit(code)
+
+
+async def interruptible(task: Coroutine[Any, Any, int]) -> int:
+    """Run until done, or until Ctrl-C or SIGTERM: then everything is ended in order."""
+    running = asyncio.ensure_future(task)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        return 0
+    except BaseExceptionGroup as group:
+        found = group.subgroup(LocalError)
+        if found is None:
+            raise
+        raise CommandError(str(found.exceptions[0])) from group

@@ -1,0 +1,115 @@
+"""`sluice filters`: the filters' code in the store, and which of it each proxy runs."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from controlplane.cli.client import Client, server_option
+from controlplane.cli.errors import CommandError
+from controlplane.cli.output import columns, emit, heading, output_option, since
+
+FILTERS: Final = ("flash-sale", "redis-bridge")
+DIGITS: Final = 12
+EPILOG: Final = """\
+\b
+Examples:
+  sluice filters list
+  sluice filters reload                       the built files, after `make filters`
+  sluice filters reload --file new.wasm       code from elsewhere
+  sluice filters reload --to 3f9a0c2b11de     and back again
+"""
+
+
+@click.group(name="filters", epilog=EPILOG)
+def command() -> None:
+    """List the filters' code, and roll it out or back."""
+
+
+@command.command(name="list", epilog="\b\nExamples:\n  sluice filters list")
+@server_option
+@output_option()
+def list_(server: str, output: str) -> None:
+    """List the code in the store, and what each proxy runs by its own word."""
+    with Client(server) as client:
+        found = client.get("/filters")
+    emit(found, output, lambda: show(found))
+
+
+@command.command(
+    epilog="\b\nExamples:\n  sluice filters reload\n  sluice filters reload --file new.wasm\n"
+    "  sluice filters reload --to 3f9a0c2b11de"
+)
+@server_option
+@click.option(
+    "--filter", "name", type=click.Choice(FILTERS), help="Which; flash-sale if code is named."
+)
+@click.option(
+    "--file", type=click.Path(path_type=Path, dir_okay=False), help="Take the code from this file."
+)
+@click.option(
+    "--to", metavar="HASH", help="Go back to code of the store, by the start of its hash."
+)
+@output_option()
+def reload(server: str, name: str | None, file: Path | None, to: str | None, output: str) -> None:
+    """Roll code out to all proxies; no restart, and nothing let in is lost.
+
+    Without options: the files that the package was built with, as they are now.
+    """
+    if file is not None and to is not None:
+        raise click.UsageError("give either --file or --to")
+    body: dict[str, Any] = {"filter": name} if name else {}
+    if to is not None:
+        body["to"] = to
+    if file is not None:
+        body["code"] = base64.b64encode(read(file)).decode()
+    with Client(server) as client:
+        found = client.post("/filters/reload", body)
+    emit(found, output, lambda: columns(("FILTER", "CODE"), [row(one) for one in found["filters"]]))
+
+
+def read(path: Path) -> bytes:
+    """Read code from a file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"filter file {path} cannot be read: {error.strerror}") from error
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the store and the proxies as tables."""
+    columns(
+        ("FILTER", "CODE", "SIZE", "STORED", "IN FORCE"),
+        [
+            (
+                one["filter"],
+                one["sha256"][:DIGITS],
+                f"{one['size'] // 1024} KiB",
+                since(datetime.fromtimestamp(one["storedAt"], UTC).isoformat()),
+                "yes" if one["current"] else "",
+            )
+            for one in found["filters"]
+        ],
+    )
+    heading("PROXIES")
+    columns(
+        ("NODE", "GATEWAY", *(name.upper() for name in FILTERS), "IN SYNC"),
+        [
+            (
+                one["node"],
+                one["gateway"],
+                *(one["code"].get(name, "?")[:DIGITS] for name in FILTERS),
+                "yes" if one["inSync"] else "no",
+            )
+            for one in found["proxies"]
+        ],
+    )
+
+
+def row(one: dict[str, Any]) -> tuple[str, str]:
+    """Give the line of rolled-out code."""
+    return (one["filter"], one["sha256"][:DIGITS])

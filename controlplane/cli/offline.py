@@ -1,0 +1,78 @@
+"""What commands need that work on manifests alone: reading, translating, and telling places."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from controlplane.sources import Update, load
+from controlplane.sources.files import MissingError, find
+from controlplane.sources.loading import read_file
+from controlplane.translate import CodeRef, FilterCode, Options, Translation, translate
+from controlplane.web.filter_store import DIGITS, FLASH_SALE, REDIS_BRIDGE, built_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from controlplane.model import ObjectRef, Problem
+
+UNBUILT: Final = "0" * 64
+
+
+def read(paths: Iterable[Path]) -> Update:
+    """Read manifests once."""
+    return load(paths)
+
+
+def translated(update: Update, state_dir: Path) -> Translation:
+    """Translate as `serve` with this state folder would."""
+    return translate(update.inventory, Options(filters=filter_code(state_dir)))
+
+
+def filter_code(state_dir: Path) -> FilterCode:
+    """Name the code that `serve` would put in force; zeros stand for what is not built yet."""
+    refs = []
+    for stem in (FLASH_SALE, REDIS_BRIDGE):
+        built = built_folder() / f"{stem}.wasm"
+        sha256 = hashlib.sha256(built.read_bytes()).hexdigest() if built.is_file() else UNBUILT
+        path = state_dir.absolute() / "filters" / f"{stem}-{sha256[:DIGITS]}.wasm"
+        refs.append(CodeRef(sha256, str(path)))
+    return FilterCode(flash_sale=refs[0], redis_bridge=refs[1])
+
+
+def is_built() -> bool:
+    """Tell whether the hashes of `filter_code` are real ones."""
+    return all((built_folder() / f"{stem}.wasm").is_file() for stem in (FLASH_SALE, REDIS_BRIDGE))
+
+
+def problems(paths: Iterable[Path], update: Update, translation: Translation) -> list[Problem]:
+    """Give all problems with their places, in the order of the files."""
+    places = where(paths)
+    placed = [located(problem, places) for problem in translation.report.problems]
+    found = dict.fromkeys((*update.problems, *placed))
+    return sorted(found, key=lambda problem: (problem.file, problem.line))
+
+
+def located(problem: Problem, places: Mapping[ObjectRef, tuple[str, int]]) -> Problem:
+    """Add where the object stands to what is wrong with it."""
+    if problem.file or problem.ref is None or problem.ref not in places:
+        return problem
+    file, line = places[problem.ref]
+    return replace(problem, file=file, line=line)
+
+
+def where(paths: Iterable[Path]) -> Mapping[ObjectRef, tuple[str, int]]:
+    """Tell where each object stands; of two with one name, the first counts."""
+    places: dict[ObjectRef, tuple[str, int]] = {}
+    for path in paths:
+        try:
+            found = find(path)
+        except MissingError:
+            continue  # a problem that `load` has told
+        for item in found:
+            if item.problem is None:
+                for entry in read_file(item.path, None).entries:
+                    places.setdefault(entry.resource.ref, (str(item.path), entry.line))
+    return places

@@ -1,0 +1,182 @@
+"""The status of objects as values, in the shape in which commands and the web page show it.
+
+The JSON is a promise to scripts: fields are added, never renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from controlplane.model.durations import format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from controlplane.model import Condition, ObjectRef, Problem
+
+
+class SalePhase(StrEnum):
+    """Where a sale is in its life."""
+
+    SCHEDULED = "Scheduled"
+    OPEN = "Open"
+    SOLD_OUT = "SoldOut"
+    ENDED = "Ended"
+    SUSPENDED = "Suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """How many of a gateway's connected proxies have the newest configuration."""
+
+    programmed: int = 0
+    total: int = 0
+
+    def __str__(self) -> str:
+        """Give the numbers as messages put them."""
+        noun = "proxy" if self.total == 1 else "proxies"
+        return f"{self.programmed} of {self.total} {noun}"
+
+    def __add__(self, other: Proxies) -> Proxies:
+        """Join the numbers of two gateways."""
+        return Proxies(self.programmed + other.programmed, self.total + other.total)
+
+    def as_json(self) -> dict[str, int]:
+        """Give the numbers as JSON."""
+        return {"programmed": self.programmed, "total": self.total}
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """A part with conditions of its own: a listener, or what a route is to one parent."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    attached_routes: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the part as JSON."""
+        found: dict[str, Any] = {"name": self.name, "conditions": conditions(self.conditions)}
+        if self.attached_routes is not None:
+            found["attachedRoutes"] = self.attached_routes
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SaleStatus:
+    """The numbers of a sale. `closed` and `error` are empty when all is well."""
+
+    state: SalePhase
+    admitted: int = 0
+    remaining: int = 0
+    limit: int = 0
+    override: int | None = None
+    suspended_by_hand: bool = False
+    healing: bool = False
+    closed: str = ""
+    lost_proxies: tuple[str, ...] = ()
+    error: str = ""
+    books: str = ""
+    generation: int = 0
+    incarnation: int = 0
+    start: datetime | None = None
+    end: datetime | None = None
+    gateways: tuple[str, ...] = ()
+    redis: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the numbers as JSON."""
+        return {
+            "state": self.state.value,
+            "admitted": self.admitted,
+            "remaining": self.remaining,
+            "limit": self.limit,
+            "limitByHand": self.override,
+            "suspendedByHand": self.suspended_by_hand,
+            "healing": self.healing,
+            "closed": self.closed,
+            "lostProxies": list(self.lost_proxies),
+            "redisError": self.error,
+            "books": self.books,
+            "generation": self.generation,
+            "incarnation": self.incarnation,
+            "startTime": format_instant(self.start) if self.start else None,
+            "endTime": format_instant(self.end) if self.end else None,
+            "gateways": list(self.gateways),
+            "redis": self.redis,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStatus:
+    """All that is known of one object."""
+
+    ref: ObjectRef
+    generation: int = 1
+    conditions: tuple[Condition, ...] = ()
+    parts: tuple[PartStatus, ...] = ()
+    proxies: Proxies = field(default_factory=Proxies)
+    sale: SaleStatus | None = None
+
+    @property
+    def name(self) -> str:
+        """Namespace and name, as commands take it."""
+        return f"{self.ref.namespace}/{self.ref.name}" if self.ref.namespace else self.ref.name
+
+    def condition(self, kind: str) -> Condition | None:
+        """Give the condition of this type."""
+        return next((one for one in self.conditions if one.type == kind), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the object as JSON."""
+        found: dict[str, Any] = {
+            "kind": self.ref.kind,
+            "namespace": self.ref.namespace,
+            "name": self.ref.name,
+            "observedGeneration": self.generation,
+            "conditions": conditions(self.conditions),
+            "proxies": self.proxies.as_json(),
+        }
+        if self.parts:
+            found["parts"] = [part.as_json() for part in self.parts]
+        if self.sale is not None:
+            found.update(self.sale.as_json())
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All objects at one moment, and what is wrong with the input."""
+
+    objects: tuple[ObjectStatus, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    ready: bool = False
+
+    def of_kind(self, kind: str) -> tuple[ObjectStatus, ...]:
+        """Give the objects of a kind, by namespace and name."""
+        return tuple(one for one in self.objects if one.ref.kind == kind)
+
+    def sale(self, name: str) -> ObjectStatus | None:
+        """Find a sale by namespace/name."""
+        return next((one for one in self.of_kind("FlashSale") if one.name == name), None)
+
+
+def conditions(found: Iterable[Condition]) -> list[dict[str, object]]:
+    """Give conditions as JSON."""
+    return [condition.as_json() for condition in found]
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """Give a problem as JSON."""
+    return {
+        "severity": problem.severity,
+        "reason": problem.reason,
+        "object": str(problem.ref) if problem.ref else "",
+        "field": problem.field,
+        "file": problem.file,
+        "line": problem.line,
+        "message": problem.message,
+    }

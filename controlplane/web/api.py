@@ -1,0 +1,220 @@
+"""The part of the API about everything but sales: status, proxies, keys, filters; and the app."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.applications import Starlette
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from controlplane.status.objects import problem_json
+from controlplane.web import metrics, wasm
+from controlplane.web.errors import bad_request, not_found
+from controlplane.web.filter_store import FLASH_SALE, STEMS
+from controlplane.web.proxies import proxy_json
+from controlplane.web.requests import audit, body, endpoint, only
+from controlplane.web.sales import SalesApi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.requests import Request
+
+    from controlplane.ledger.ledger import Link
+    from controlplane.web.control import Control
+
+#: A filter comes in base64, which is a third larger.
+MAX_CODE_BODY: Final = wasm.MAX_BYTES * 4 // 3 + 4096
+_DIGEST_LENGTH: Final = 64
+
+
+def make_app(control: Control, hosts: Iterable[str]) -> Starlette:
+    """Put the whole of it together; `hosts` are the names it answers under besides loopback."""
+    allowed = frozenset(name.lower() for name in hosts)
+    api = Api(control)
+    routes = [*api.routes(allowed), *SalesApi(control).routes(allowed)]
+    return Starlette(
+        routes=[
+            Route("/healthz", api.healthz),
+            Route("/readyz", api.readyz),
+            Route("/metrics", api.metrics),
+            Route("/filters/{sha256:str}.wasm", api.code),
+            Mount("/api/v1", routes=routes),
+            Route("/api/{rest:path}", endpoint(api.nothing, allowed)),
+        ]
+    )
+
+
+class Api:
+    """Handlers; those below /api/v1 give what is answered as JSON."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def routes(self, hosts: frozenset[str]) -> list[Route]:
+        """Give the routes, below /api/v1."""
+        table = [
+            ("GET", "/status", self.status),
+            ("GET", "/gateways", self.gateways),
+            ("POST", "/gateways/{namespace}/{name}/retry", self.retry),
+            ("GET", "/proxies", self.proxies),
+            ("GET", "/keys", self.keys),
+            ("POST", "/keys/rotate", self.rotate),
+            ("GET", "/filters", self.filters),
+            ("POST", "/filters/reload", self.reload),
+        ]
+        return [
+            Route(path, endpoint(handler, hosts), methods=[method])
+            for method, path, handler in table
+        ]
+
+    # ----------------------------------------------------------------------------- for machines
+
+    async def healthz(self, _: Request) -> Response:
+        """Tell that the event loop turns."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _: Request) -> Response:
+        """Tell whether proxies are served: the manifests were read once. Redis is not asked."""
+        if self._control.store.opened:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("waiting for the manifests to be read\n", 503)
+
+    async def metrics(self, _: Request) -> Response:
+        """Give the metrics in Prometheus's text format."""
+        return Response(metrics.exposition(self._control.registry), media_type=metrics.CONTENT_TYPE)
+
+    async def code(self, request: Request) -> Response:
+        """Give a filter's code to a proxy, which checks it by this very hash."""
+        sha256 = request.path_params["sha256"]
+        found = None
+        if len(sha256) == _DIGEST_LENGTH and sha256.isalnum():
+            found = await asyncio.to_thread(self._control.filters.find, sha256)
+        if found is None:
+            return PlainTextResponse("there is no filter with this hash\n", 404)
+        headers = {"cache-control": "public, max-age=31536000, immutable"}
+        return FileResponse(found, headers=headers, media_type="application/wasm")
+
+    # ------------------------------------------------------------------------------ for commands
+
+    async def nothing(self, request: Request) -> dict[str, Any]:
+        """Answer calls to what does not exist."""
+        raise not_found(f"there is no {request.url.path} in this API")
+
+    async def status(self, _: Request) -> dict[str, Any]:
+        """Give everything at once."""
+        status = self._control.status()
+        return {
+            **self._control.about,
+            "ready": status.ready and self._control.store.opened,
+            "problems": [problem_json(problem) for problem in status.problems],
+            "objects": [one.as_json() for one in status.objects],
+            "proxies": self._proxies(),
+        }
+
+    async def gateways(self, _: Request) -> dict[str, Any]:
+        """List the gateways."""
+        return {"gateways": [one.as_json() for one in self._control.status().of_kind("Gateway")]}
+
+    async def retry(self, request: Request) -> dict[str, Any]:
+        """Send refused configuration once more, after its cause was mended outside of it."""
+        only(await body(request))
+        name = f"{request.path_params['namespace']}/{request.path_params['name']}"
+        if not self._control.store.retry(name):
+            known = ", ".join(self._control.store.gateways()) or "there are none"
+            raise not_found(f"there is no gateway {name!r}; known: {known}")
+        audit(request, "retry", gateway=name)
+        return {"gateway": name, "done": "retry"}
+
+    async def proxies(self, _: Request) -> dict[str, Any]:
+        """List the connected proxies."""
+        return {"proxies": self._proxies()}
+
+    def _proxies(self) -> list[dict[str, Any]]:
+        control = self._control
+        return [proxy_json(proxy, control.rollouts) for proxy in control.store.proxies()]
+
+    async def keys(self, _: Request) -> dict[str, Any]:
+        """List the signing keys of each Redis by their numbers; the keys are never shown."""
+        links = self._control.ledger.links
+        return {"rings": [await ring_json(address, link) for address, link in links.items()]}
+
+    async def rotate(self, request: Request) -> dict[str, Any]:
+        """Make a new signing key, on each Redis or on the one that is named."""
+        wanted = only(await body(request), "redis").get("redis")
+        links = self._control.ledger.links
+        if not links:
+            raise not_found("no sale is in force, so there is no key ring yet")
+        if wanted is not None and wanted not in links:
+            raise not_found(f"no sale uses a Redis at {wanted!r}; known: {', '.join(links)}")
+        rings = []
+        for address, link in links.items():
+            if wanted in {None, address}:
+                await link.keyring.rotate()
+                audit(request, "keys rotate", redis=address)
+                rings.append(await ring_json(address, link))
+        for account in self._control.ledger.accounts:
+            account.keeper.poke()  # the books tell the edges of the new version
+        return {"rings": rings}
+
+    async def filters(self, _: Request) -> dict[str, Any]:
+        """List the code in the store, and which of it each proxy runs."""
+        stored = await asyncio.to_thread(self._control.filters.stored)
+        return {
+            "filters": [
+                {
+                    "filter": code.filter,
+                    "sha256": code.sha256,
+                    "size": code.size,
+                    "storedAt": code.stored_at,
+                    "current": code.current,
+                }
+                for code in stored
+            ],
+            "proxies": self._proxies(),
+        }
+
+    async def reload(self, request: Request) -> dict[str, Any]:
+        """Bring code to the proxies: the built files, `code` (base64), or older code (`to`)."""
+        given = only(await body(request, limit=MAX_CODE_BODY), "filter", "to", "code")
+        stem, to, code = given.get("filter"), given.get("to"), given.get("code")
+        if any(value is not None and not isinstance(value, str) for value in given.values()):
+            raise bad_request("filter, to and code are texts")
+        if to is not None and code is not None:
+            raise bad_request("give either to or code")
+        stems = [stem] if stem else [FLASH_SALE] if to or code else list(STEMS)
+        refs = await asyncio.to_thread(self._choose, stems, to, code)
+        self._control.roll_out()
+        audit(request, "filters reload", **dict(refs))
+        return {"filters": [{"filter": name, "sha256": sha256} for name, sha256 in refs]}
+
+    def _choose(self, stems: list[str], to: str | None, code: str | None) -> list[tuple[str, str]]:
+        store = self._control.filters
+        if to is not None:
+            return [(stem, store.go_back(stem, to.lower()).sha256) for stem in stems]
+        if code is None:
+            return [(stem, store.reload(stem).sha256) for stem in stems]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "uploaded.wasm"
+            path.write_bytes(decode(code))
+            return [(stem, store.reload(stem, path).sha256) for stem in stems]
+
+
+async def ring_json(address: str, link: Link) -> dict[str, Any]:
+    """Describe a key ring without any key."""
+    ring = await link.keyring.ensure()
+    return {"redis": address, "signing": ring.version, "verifying": list(ring.numbers)}
+
+
+def decode(code: str) -> bytes:
+    """Read code sent as base64."""
+    try:
+        return base64.b64decode(code, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise bad_request("code is not base64") from error
