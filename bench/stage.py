@@ -152,9 +152,11 @@ class Stage:
                 await self._until(case)
 
     def _bootstrap(self) -> dict[str, Any]:
-        arguments = ["--gateway", GATEWAY, "--xds-port", str(self._xds)]
-        bootstrap: dict[str, Any] = self._sluice("bootstrap", *arguments)
-        rendered = self._sluice("render", str(self._manifests), "--gateway", GATEWAY)
+        gateway = ["--gateway", GATEWAY]
+        state = ["--state-dir", str(self.folder / "state")]
+        address = f"127.0.0.1:{self._xds}"
+        bootstrap: dict[str, Any] = self._sluice("bootstrap", *gateway, "--xds-address", address)
+        rendered = self._sluice("render", str(self._manifests), *gateway, *state)
         listener = noop_listener(rendered, self.port, self.noop_port)
         bootstrap["static_resources"].setdefault("listeners", []).append(listener)
         return bootstrap
