@@ -109,6 +109,7 @@ impl<R> Link<R> {
         let was_current = self.current == Some(connection.token);
         if was_current {
             self.current = None;
+            self.choose_current();
         }
         if was_current || self.is_newest(&connection) {
             self.failed(problem, now);

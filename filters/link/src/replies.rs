@@ -196,6 +196,7 @@ impl<R> Link<R> {
             }
         }
         self.connections.push(connection);
+        self.choose_current();
     }
 
     /// Takes a connection out of the table.

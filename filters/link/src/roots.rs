@@ -42,7 +42,6 @@ impl<R> Link<R> {
     pub fn delete_root(&mut self, root: ContextId, now: Moment) {
         let Some(at) = self.roots.iter().position(|known| known.id == root) else { return };
         self.now = now;
-        let was_newest = at + 1 == self.roots.len();
         self.roots.remove(at);
         self.cancels.retain(|(owner, _)| *owner != root);
         if self.opening.is_some_and(|(owner, _)| owner == root) {
@@ -58,24 +57,34 @@ impl<R> Link<R> {
         }
         if self.roots.is_empty() {
             self.refuse_waiting(Refusal::BreakerOpen);
-        } else if was_newest {
-            self.follow_newest(now);
         }
+        self.follow_newest(now);
     }
 
     /// Another root may be the newest: a connection to another server than its own serves no more.
     fn follow_newest(&mut self, now: Moment) {
         let Some(server) = self.roots.last().map(|newest| newest.server) else { return };
-        if self.server == server {
+        if self.server != server {
+            self.server = server;
+            self.current = None;
+            // what is known of the former server says nothing about this one
+            self.failures = 0;
+            self.refusal = None;
+            self.next_try = now;
+            self.last_down.clear();
+        }
+        self.choose_current();
+    }
+
+    /// Without a serving connection, another one to the same server may do.
+    pub(crate) fn choose_current(&mut self) {
+        if self.current.is_some() {
             return;
         }
-        self.server = server;
-        // what is known of the former server says nothing about this one
-        self.failures = 0;
-        self.refusal = None;
-        self.next_try = now;
-        self.last_down.clear();
-        let serves = |c: &&Connection<R>| c.server == server && c.phase == Phase::Ready;
+        let serves = |c: &&Connection<R>| c.server == self.server && c.phase == Phase::Ready;
         self.current = self.connections.iter().find(serves).map(|connection| connection.token);
+        if self.current.is_some() && self.refusal.is_some() {
+            self.back();
+        }
     }
 }
