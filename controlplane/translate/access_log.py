@@ -20,7 +20,7 @@ _FIELDS: Final = {
     "method": "%REQ(:METHOD)%",
     "host": "%REQ(:AUTHORITY)%",
     # The query may hold anything, and what stands in a log is read by many.
-    "path": "%PATH(NQ:ORIG)%",
+    "path": "%PATH(NQ:ORIG_OR_PATH)%",
     "protocol": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",

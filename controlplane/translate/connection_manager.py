@@ -17,6 +17,7 @@ from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutationRemoveOnMatch,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
+    CidrRange,
     ExtensionConfigSource,
     Http2ProtocolOptions,
     HttpProtocolOptions,
@@ -67,7 +68,7 @@ def edge(port: int, trusted_hops: int, access_log: Sequence[AccessLog]) -> HttpC
         rds=Rds(route_config_name=names.route_table(port), config_source=names.ads()),
         use_remote_address=True,
         xff_num_trusted_hops=trusted_hops,
-        internal_address_config=HttpConnectionManagerInternalAddressConfig(),
+        internal_address_config=_nobody_internal(),
         early_header_mutation_extensions=[_remove_own_headers()],
         common_http_protocol_options=HttpProtocolOptions(
             idle_timeout=_CLIENT_IDLE,
@@ -107,6 +108,15 @@ def router() -> HttpFilter:
     return HttpFilter(
         name="envoy.filters.http.router", typed_config=pack(Router(suppress_envoy_headers=True))
     )
+
+
+def _nobody_internal() -> HttpConnectionManagerInternalAddressConfig:
+    """No client may steer Envoy by x-envoy-* headers, wherever it is.
+
+    An empty list would mean the default, private networks; so it names an address nobody has.
+    """
+    nobody = CidrRange(address_prefix="255.255.255.255", prefix_len=32)
+    return HttpConnectionManagerInternalAddressConfig(cidr_ranges=[nobody])
 
 
 def _remove_own_headers() -> TypedExtensionConfig:

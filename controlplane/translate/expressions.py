@@ -1,8 +1,7 @@
-"""Whether Envoy will take a regular expression.
+"""Corners in which Envoy's RE2 refuses an expression that the model lets through.
 
 Envoy refuses a whole route table for one bad expression, and with it the change of every other
-route. Its dialect is RE2, which Python does not have; so what RE2 lacks is looked for, what only
-RE2 has is replaced by something of the same shape, and Python's own parser judges the rest.
+route. The model checks expressions with an engine of the same family; what is left is here.
 """
 
 from __future__ import annotations
@@ -11,51 +10,53 @@ import re
 from typing import Final
 
 _LACKING: Final = (
-    (re.compile(r"\(\?<?[=!]"), "looks ahead or behind"),
-    (re.compile(r"\(\?>"), "has an atomic group"),
-    (re.compile(r"\(\?\("), "has a conditional"),
-    (re.compile(r"\(\?P=|\\[1-9]|\\g<|\\k<"), "refers back to a group"),
-    (re.compile(r"\(\?#"), "has a comment"),
-    (re.compile(r"[*+?}]\+"), "has a possessive repetition"),
-    (re.compile(r"\\[ZRGuUNhHVKX]"), "has an escape"),
+    (re.compile(r"\(\?[a-zA-Z]*[^imsU:)P<-][a-zA-Z]*(-[a-zA-Z]*)?[:)]"), "has a flag"),
+    (re.compile(r"\(\?[imsU]*-[imsU]*[^imsU:)][a-zA-Z]*[:)]"), "has a flag"),
+    (re.compile(r"\\[uU]"), r"has an escape (use \x..)"),
+    (re.compile(r"\\[<>]|\\b\{"), "has a word boundary"),
+    (re.compile(r"[*+?}]\??([*+]|\{\d)|[*+?}]\?\?"), "repeats a repetition"),
 )
-_ONLY_RE2: Final = (
-    (re.compile(r"\[\[:\^?[a-z]+:\]"), "[a"),
-    (re.compile(r"\[:\^?[a-z]+:\]"), "a"),
-    (re.compile(r"\\[pP](\{\^?[A-Za-z_]+\}|[A-Z])"), "a"),
-    (re.compile(r"\\z"), r"\\Z"),
-    (re.compile(r"\\C"), "."),
-    (re.compile(r"\\x\{[0-9A-Fa-f]{1,6}\}"), "a"),
-    (re.compile(r"\\Q.*?(\\E|$)", re.DOTALL), "a"),
-    (re.compile(r"\(\?<([A-Za-z_])"), r"(?P<\1"),
-    (re.compile(r"\(\?[imsU]*(-[imsU]+)?(?=[:)])"), "(?:"),
-)
-_REPEAT: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_MOST_REPEATS: Final = 1000  # RE2's own bound
-_ESCAPED_BACKSLASH: Final = re.compile(r"\\\\")
+# Envoy compares bytes, so no expression can name a character that takes more than one.
+_CHARACTER: Final = re.compile(r"\\x\{([0-9A-Fa-f]+)\}")
+_LAST_BYTE: Final = 0xFF
+_MOST_REPEATS: Final = 1000  # RE2's own bound, for repetitions inside each other together
+_HARMLESS: Final = re.compile(r"\\\\|\\[*+?}{()]|\[\^?\]?[^\]\\]*\]")
+_STRUCTURE: Final = re.compile(r"(?P<open>\()|(?P<close>\))|\{(?P<low>\d+)(?:,(?P<high>\d*))?\}")
 
 
 def fault(expression: str) -> str:
-    """What is wrong with an expression in RE2, in words; empty when nothing is known to be."""
+    """What RE2 would not take about an expression, in words; empty when nothing is known."""
     if not expression:
         return "is empty"
-    text = _ESCAPED_BACKSLASH.sub("a", expression)
+    # Escaped signs and classes of single characters hold none of what is looked for.
+    text = _HARMLESS.sub("a", expression)
     for pattern, words in _LACKING:
         if pattern.search(text):
             return f"{words}, which RE2 does not know"
-    for low, high in _REPEAT.findall(text):
-        if int(low) > _MOST_REPEATS or int(high or 0) > _MOST_REPEATS:
-            return f"repeats more than {_MOST_REPEATS} times"
-    for pattern, stand_in in _ONLY_RE2:
-        text = pattern.sub(stand_in, text)
-    text = text.replace("(?:)", "")
-    try:
-        re.compile(text.replace("[[", r"[\["))
-    except (re.error, OverflowError, RecursionError) as error:
-        return str(error)
+    if any(int(digits, 16) > _LAST_BYTE for digits in _CHARACTER.findall(text)):
+        return r"names a character above \xff, where Envoy compares bytes"
+    if _repeats(_CHARACTER.sub("a", text)) > _MOST_REPEATS:
+        return f"repeats something more than {_MOST_REPEATS} times"
     return ""
 
 
 def quote(text: str) -> str:
-    """The text as an expression that matches it alone, in RE2."""
+    """The text as an expression that matches it alone."""
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
+
+
+def _repeats(text: str) -> int:
+    """How often the most repeated part is repeated, groups inside groups multiplied."""
+    depths = [1]  # of each group around: the most repeats inside it so far
+    closed, end = 1, -1  # of the group that ended just before this place
+    for found in _STRUCTURE.finditer(text):
+        if found["open"]:
+            depths.append(1)
+        elif found["close"]:
+            closed, end = depths.pop() if len(depths) > 1 else 1, found.end()
+            depths[-1] = max(depths[-1], closed)
+        else:
+            inside = closed if found.start() == end else 1
+            count = max(int(found["low"]), int(found["high"] or 0), 1)
+            depths[-1] = max(depths[-1], inside * count)
+    return max(depths)

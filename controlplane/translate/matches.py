@@ -58,9 +58,6 @@ def prefix(value: str) -> str:
 def _path(path: PathMatch) -> route.RouteMatch:
     if path.type == "RegularExpression":
         return route.RouteMatch(safe_regex=_expression("path", path.value))
-    if "?" in path.value:
-        message = f"path {path.value} has a '?': match the query with queryParams"
-        raise UnusableError(message)
     if path.type == "Exact":
         return route.RouteMatch(path=path.value)
     compared = prefix(path.value)

@@ -100,7 +100,7 @@ class Findings:
     """Gathers a report while the translation goes on."""
 
     def __init__(self) -> None:
-        self._verdicts: list[Verdict] = []
+        self._verdicts: dict[tuple[ObjectRef, str, int], Verdict] = {}
         self._owners: dict[ResourceKey, tuple[ObjectRef, ...]] = {}
 
     def add(
@@ -111,10 +111,18 @@ class Findings:
         parent: ParentReference | None = None,
         attached_routes: int | None = None,
     ) -> None:
-        """Say something about an object, as it is in the generation that was read."""
+        """Say something about an object, as it is in the generation that was read.
+
+        What is said of one place at several times comes together in one verdict.
+        """
         seen = resource.metadata.generation
         dated = tuple(replace(item, observed_generation=seen) for item in conditions)
-        self._verdicts.append(Verdict(resource.ref, dated, listener, parent, attached_routes))
+        said = Verdict(resource.ref, dated, listener, parent, attached_routes)
+        key = (resource.ref, said.place, len(self._verdicts) if parent is not None else 0)
+        before = self._verdicts.get(key)
+        if before is not None:
+            said = replace(before, conditions=before.conditions + dated)
+        self._verdicts[key] = said
 
     def own(self, key: ResourceKey, *refs: ObjectRef) -> None:
         """Note which objects are in an Envoy resource."""
@@ -122,7 +130,7 @@ class Findings:
 
     def report(self) -> Report:
         """Everything found, sorted by object."""
-        verdicts = sorted(self._verdicts, key=lambda verdict: verdict.ref)
+        verdicts = sorted(self._verdicts.values(), key=lambda verdict: verdict.ref)
         return Report(tuple(verdicts), dict(sorted(self._owners.items())))
 
 

@@ -125,7 +125,7 @@ def _resolved(routed: Routed, endpoints: EndpointIndex) -> Condition:
     faults = [item.fault for rule in routed.backends for item in rule if item.fault is not None]
     if faults:
         reason, message = _joined(faults)
-        return no("ResolvedRefs", reason, f"{message}; their requests get a 500")
+        return no("ResolvedRefs", reason, f"{message}; its share of the requests gets a 500")
     empty = {
         f"{upstream.service.ref} has no ready endpoints on port {upstream.port}"
         for upstream in routed.upstreams

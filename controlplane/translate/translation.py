@@ -16,10 +16,9 @@ from controlplane.translate.report import Findings, Report, no
 from controlplane.xds.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from controlplane.model import FlashSale, Inventory, ObjectRef
-    from controlplane.model.edge_config import RedisSettings
+    from controlplane.model import Condition, FlashSale, Inventory, ObjectRef
     from controlplane.translate.gateways import Edge
     from controlplane.translate.options import Options
     from controlplane.translate.plan import SalePlan
@@ -85,30 +84,35 @@ def _plans(
     plans = []
     for ref in sorted(serving):
         first, sale = serving[ref][0], by_ref[ref]
-        _check_redis(sale, serving[ref], findings)
+        findings.add(sale, *_books_faults(sale, serving[ref]))
         keys = tuple(edge.key for edge in serving[ref])
         plans.append(plan.plan(sale, keys, first.settings.redis, options.retention_ms))
     return tuple(plans)
 
 
-def _check_redis(sale: FlashSale, edges: Iterable[Edge], findings: Findings) -> None:
-    """Two servers would be two sets of books, each with the whole stock.
-
-    The books are opened on the first gateway's server alone; the others find none, and a sale
-    without books lets nobody in.
-    """
+def _books_faults(sale: FlashSale, edges: Sequence[Edge]) -> list[Condition]:
+    """Why a sale's books cannot be kept as it asks, for all of its gateways."""
+    faults = []
     first, *others = edges
-    place = _place(first.settings.redis)
-    for other in others:
-        if _place(other.settings.redis) != place:
-            message = (
-                f"Gateway {other.key} keeps its books in Redis {other.settings.redis.address}, "
-                f"Gateway {first.key} in {first.settings.redis.address}: the sale lets nobody in "
-                f"through {other.key} until both name one Redis"
-            )
-            findings.add(sale, no("OneRedis", "DifferentRedis", message))
-            return
+    strays = [edge for edge in others if _place(edge) != _place(first)]
+    if strays:
+        # Two servers would be two sets of books, each with the whole stock. They are opened on
+        # the first one alone, and a sale without books lets nobody in.
+        keys = ", ".join(edge.key for edge in strays)
+        message = (
+            f"its gateways name different Redis servers: it lets nobody in through {keys} until "
+            f"they name {first.settings.redis.address} as {first.key} does"
+        )
+        faults.append(no("BooksUsable", "DifferentRedis", message))
+    elif sale.spec.durability == "Replicated" and first.settings.redis.via == "Proxy":
+        message = (
+            "durability Replicated lets nobody in through Envoy's Redis proxy, which cannot wait "
+            "for a replica: use Local, or redis.via Direct"
+        )
+        faults.append(no("BooksUsable", "CannotWait", message))
+    return faults
 
 
-def _place(redis: RedisSettings) -> tuple[str, int, int]:
+def _place(edge: Edge) -> tuple[str, int, int]:
+    redis = edge.settings.redis
     return redis.host, redis.port, redis.database
