@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from controlplane.local.ports import free_port
+from controlplane.local.ports import LOOPBACK, free_port
 from tests.contract.envoy.manifests import (
     gateway,
     listener,
+    manifest,
     match,
     route,
     sale,
@@ -21,7 +23,8 @@ from tests.contract.envoy.manifests import (
     text,
     to,
 )
-from tests.contract.envoy.proxy import GATEWAY, Echo, ask, running_edge
+from tests.contract.envoy.proxy import GATEWAY, Echo, ask, built_filters, running_edge
+from tests.testkit.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.testkit.fixtures import StartEnvoy
@@ -226,6 +229,42 @@ async def test_an_edited_sale_reaches_envoy_as_one_extension(start_envoy: StartE
     assert changed
     assert all("extension_config_discovery" in name for name in changed), changed
     assert not [name for name in changed if "redis-bridge" in name]
+
+
+async def test_code_from_the_control_plane_is_fetched_by_its_hash(start_envoy: StartEnvoy) -> None:
+    port = free_port()
+    asked: list[str] = []
+    code = built_filters()
+    files = {item.sha256: Path(item.path) for item in (code.flash_sale, code.redis_bridge)}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        asked.append(path)
+        body = files[path.removeprefix("/filters/").removesuffix(".wasm")].read_bytes()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    web = await asyncio.start_server(serve, LOOPBACK, 0)
+    settings = manifest("EdgeConfig", "edge", {"filters": {"source": "Remote"}})
+    settings["spec"]["redis"] = {"address": f"127.0.0.1:{free_port()}"}
+    manifests = text(
+        gateway(listener(port), settings="edge"),
+        settings,
+        route("r", {"backendRefs": [to("echo")]}),
+        service("echo", free_port()),
+        sale("laptop", [{"name": "r"}]),
+    )
+    web_port = web.sockets[0].getsockname()[1]
+    async with web, running_edge(start_envoy, manifests, web_port=web_port):
+
+        async def filter_answers() -> bool:
+            # Nobody keeps books here, so the filter lets nobody in, and says so in its own words.
+            answer = await ask(port, headers={"authorization": "me"})
+            return answer.status == 503 and "sale cannot answer" in answer.body
+
+        await eventually(filter_answers, what="the filter to answer")
+    assert set(asked) == {f"/filters/{sha256}.wasm" for sha256 in files}
 
 
 async def test_routes_without_a_sale_need_no_filter(start_envoy: StartEnvoy) -> None:

@@ -69,3 +69,20 @@ async def eventually(
             message = f"{waited_for}: not so after {deadline:g} s; last seen: {seen}"
             raise AssertionError(message) from cause
         await asyncio.sleep(every)
+
+
+async def holds(
+    check: Callable[[], Awaitable[None]], *, deadline: float = 10.0, every: float = 0.02
+) -> None:
+    """Waits until all assertions of an async function hold.
+
+    Raises:
+        AssertionError: they did not within `deadline` seconds; tells the one that failed last.
+    """
+
+    async def passed() -> bool:
+        await check()
+        return True
+
+    what = getattr(check, "__name__", "the check")
+    await eventually(passed, deadline=deadline, every=every, what=what)
