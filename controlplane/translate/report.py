@@ -60,6 +60,8 @@ class Report:
 
     verdicts: tuple[Verdict, ...] = ()
     owners: Mapping[ResourceKey, tuple[ObjectRef, ...]] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+    """What works, and does not do all that its writer may think."""
 
     def about(self, ref: ObjectRef) -> tuple[Verdict, ...]:
         """Every verdict on one object and its parts."""
@@ -71,14 +73,14 @@ class Report:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is not as its writer meant it, one line each."""
+        """What is not as its writer meant it, one line each; warnings at the end."""
         found = (
             Problem(verdict.ref, _sentence(verdict, condition), reason=condition.reason)
             for verdict in self.verdicts
             for condition in verdict.conditions
             if _is_bad(condition)
         )
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys((*found, *self.warnings)))
 
     @cached_property
     def _by_object(self) -> Mapping[ObjectRef, tuple[Verdict, ...]]:
@@ -102,6 +104,7 @@ class Findings:
     def __init__(self) -> None:
         self._verdicts: dict[tuple[ObjectRef, str, int], Verdict] = {}
         self._owners: dict[ResourceKey, tuple[ObjectRef, ...]] = {}
+        self._warnings: list[Problem] = []
 
     def add(
         self,
@@ -128,10 +131,16 @@ class Findings:
         """Note which objects are in an Envoy resource."""
         self._owners[key] = tuple(sorted({*self._owners.get(key, ()), *refs}))
 
+    def warn(self, resource: Resource, path: str, message: str) -> None:
+        """Say something about a field that is no fault."""
+        problem = Problem(resource.ref, message, "NoEffect", field=path, severity="warning")
+        self._warnings.append(problem)
+
     def report(self) -> Report:
         """Everything found, sorted by object."""
         verdicts = sorted(self._verdicts.values(), key=lambda verdict: verdict.ref)
-        return Report(tuple(verdicts), dict(sorted(self._owners.items())))
+        warnings = sorted(self._warnings, key=lambda found: (str(found.ref), found.field))
+        return Report(tuple(verdicts), dict(sorted(self._owners.items())), tuple(warnings))
 
 
 def yes(kind: str, reason: str = "", message: str = "") -> Condition:

@@ -56,7 +56,9 @@ class Rule:
         return self.name, self.spec, self.guarded, tuple(item.cluster for item in self.backends)
 
     @classmethod
-    def of(cls, route: HTTPRoute, index: int, backends: tuple[Backend, ...], guarded: bool) -> Rule:  # noqa: FBT001
+    def of(
+        cls, route: HTTPRoute, index: int, backends: tuple[Backend, ...], *, guarded: bool
+    ) -> Rule:
         """The rule at this place of a route."""
         return cls(route.rule_key(index), route.spec.rules[index], backends, guarded)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from controlplane.model import unsupported_fields
 from controlplane.translate import gateways, plan, routing, sales
 from controlplane.translate.edge_resources import EdgeResources
 from controlplane.translate.fragments import Fragments
@@ -18,7 +19,13 @@ from controlplane.xds.snapshot import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from controlplane.model import Condition, FlashSale, Inventory, ObjectRef
+    from controlplane.model import (
+        Condition,
+        FlashSale,
+        Inventory,
+        ObjectRef,
+        Resource,
+    )
     from controlplane.translate.gateways import Edge
     from controlplane.translate.options import Options
     from controlplane.translate.plan import SalePlan
@@ -64,8 +71,19 @@ def _translate(inventory: Inventory, options: Options, fragments: Fragments) -> 
     for item in routed:
         rules = next((found for made in built.values() if (found := made.rules(item))), ())
         routing.report_route(item, rules, endpoints, findings)
+    ours = [*(edge.gateway for edge in edges.ready), *(item.route for item in routed)]
+    for resource in ours:
+        _warn(resource, fragments, findings)
     plans = _plans(edges.ready, built, options, findings)
     return Translation(snapshots, findings.report(), plans, edges.held)
+
+
+def _warn(resource: Resource, fragments: Fragments, findings: Findings) -> None:
+    """Name the fields that have no effect; of filters that is a fault, and told elsewhere."""
+    key = ("unsupported", resource.ref)
+    for path in fragments.get(key, (resource,), lambda: unsupported_fields(resource)):
+        if ".filters[" not in path:
+            findings.warn(resource, path, "is legal, but has no effect: Sluice does not act on it")
 
 
 def _plans(

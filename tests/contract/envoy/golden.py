@@ -73,6 +73,7 @@ def report(translation: Translation) -> str:
         for found in verdict.conditions:
             message = f": {found.message}" if found.message else ""
             lines.append(f"  {found.type}={found.status} {found.reason}{message}")
+    lines += [f"warning: {found}" for found in translation.report.warnings]
     return "\n".join(lines) + "\n"
 
 

@@ -92,9 +92,17 @@ class Edge:
 
 @contextlib.asynccontextmanager
 async def running_edge(
-    start_envoy: StartEnvoy, manifests: str, *, options: Options | None = None, **envoy: Any
+    start_envoy: StartEnvoy,
+    manifests: str,
+    *,
+    options: Options | None = None,
+    web_port: int = 1,
+    **envoy: Any,
 ) -> AsyncIterator[tuple[Edge, EnvoyProcess]]:
-    """An edge whose Envoy has taken everything; `envoy` are more of its process's options."""
+    """An edge whose Envoy has taken everything; `envoy` are more of its process's options.
+
+    `web_port` is where Envoy gets Wasm code from, if it is told to.
+    """
     store = Store()
     server = Server(store)
     edge = Edge(store, server, options or Options(built_filters()))
@@ -103,7 +111,10 @@ async def running_edge(
         edge.apply(manifests)
         store.open()
         started = await start_envoy(
-            bootstrap(BootstrapOptions(gateway=GATEWAY, xds=(LOOPBACK, port))), **envoy
+            bootstrap(
+                BootstrapOptions(gateway=GATEWAY, xds=(LOOPBACK, port), web=(LOOPBACK, web_port))
+            ),
+            **envoy,
         )
         await edge.settled()
         yield edge, started

@@ -86,14 +86,14 @@ def test_a_stock_lives_in_the_books_and_in_no_proxy() -> None:
 
 @pytest.mark.parametrize(
     ("edited", "made"),
-    [({}, 0), ({"suspend": True}, 1), ({"origin": 8001}, 1), ({"path": "/sell"}, 3)],
+    [({}, 0), ({"suspend": True}, 1), ({"origin": 8001}, 1), ({"path": "/sell"}, 4)],
 )
 def test_only_what_changed_is_encoded_again(edited: dict[str, Any], made: int) -> None:
     fragments = Fragments()
     translate(inventory(manifests()), OPTIONS, fragments)
     assert fragments.made > 10
     translate(inventory(manifests(**edited)), OPTIONS, fragments)
-    # A path: its rule, its virtual host, and the table that holds them.
+    # A path: the route's fields, its rule, its virtual host, and the table that holds them.
     assert fragments.made == made
 
 
@@ -193,6 +193,17 @@ def test_two_gateways_get_what_is_theirs() -> None:
         "shop/second": ["svc/shop/a/80", "svc/shop/b/80"],
     }
     assert found.sales[0].gateways == ("shop/edge", "shop/second")
+
+
+def test_a_field_without_effect_is_told_and_harms_nothing() -> None:
+    rule = {"backendRefs": [to("a")], "retry": {"attempts": 3}, "sessionPersistence": {}}
+    documents = text(gateway(listener(80)), route("r", rule), service("a", 1))
+    report = translate(inventory(documents), OPTIONS).report
+    assert [(found.field, found.severity) for found in report.problems] == [
+        ("spec.rules[0].retry", "warning"),
+        ("spec.rules[0].sessionPersistence", "warning"),
+    ]
+    assert str(report.problems[0]).startswith("HTTPRoute shop/r: spec.rules[0].retry: is legal")
 
 
 def test_the_older_of_two_equal_routes_goes_first() -> None:
