@@ -6,15 +6,14 @@ client and hands the events on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controlplane.xds import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from controlplane.xds.kinds import Kind
+    from controlplane.xds.parking import Blame
     from controlplane.xds.resource import Resource
 
 
@@ -69,14 +68,20 @@ class Refused:
     Attributes:
         kind: the type.
         version: of the response.
-        blamed: name -> version of what is to blame; the version is empty for a removal.
         message: the client's own words.
+        blamed: groups of what is to blame together, each name -> version; the version is empty
+            for a removal.
     """
 
     kind: Kind
     version: str
     message: str
-    blamed: Mapping[str, str] = field(default_factory=dict)
+    blamed: Blame = ()
+
+    @property
+    def names(self) -> list[str]:
+        """All names that are to blame."""
+        return sorted({name for group in self.blamed for name in group})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a reconnecting client says to have: a version without its content."""
+    """What a client may have, without anybody here knowing the content.
+
+    Attributes:
+        version: that it names when it reconnects; empty where it refused a response, and may or
+            may not have applied this part of it.
+    """
 
     version: str
 
@@ -27,6 +32,7 @@ class Sent:
         version: of the type's content.
         contents: all that is in it.
         changed: the part of it that the client did not have.
+        forced: names in it that were to be sent whether or not the client had them.
         removed: names told to be gone.
         at: when it was sent, in seconds.
         serial: of the view it was made from.
@@ -37,6 +43,7 @@ class Sent:
     version: str
     contents: Mapping[str, Resource]
     changed: tuple[Resource, ...]
+    forced: frozenset[str]
     removed: tuple[str, ...]
     at: float
     serial: int

@@ -85,7 +85,7 @@ class Gateway:
         self.wanted = snapshot.sharing(self.wanted)
         self.serial += 1
         self._published = now
-        self.refusals = [one for one in self.refusals if self._stands(one)]
+        self.refusals = [one for one in self.refusals if self._stands(one.type_url, one.contents)]
         self._drop_orphans()
         self._views.clear()
         return True
@@ -95,11 +95,13 @@ class Gateway:
         avoided = frozenset(self._avoided(node_id)) if self.refusals else frozenset()
         view = self._views.get(avoided)
         if view is None:
+            replaced = {key: good for key in avoided if (good := self._last_good(key))}
             view = self._views[avoided] = View(
-                snapshot=self._without(avoided) if avoided else self.wanted,
+                snapshot=self._without(avoided, replaced) if avoided else self.wanted,
                 serial=self.serial,
                 retries=self._retries,
                 published=self._published,
+                substituted=frozenset(replaced),
                 past=MappingProxyType(dict(self._past)),
             )
         return view
@@ -112,16 +114,13 @@ class Gateway:
                 if version and (own or not self._is_good(key, version)):
                     yield key
 
-    def _without(self, avoided: frozenset[Key]) -> Snapshot:
+    def _without(self, avoided: frozenset[Key], replaced: Mapping[Key, Resource]) -> Snapshot:
         """The wanted content, with the last good content in the place of what is avoided."""
         content: dict[Key, Resource] = {}
         if any(url in REFERRERS for url, _ in avoided):
             content.update({key: self._good[key][0][1] for key in self._orphans()})
         content.update(_by_key(self.wanted))
-        for key in avoided:
-            good = self._last_good(key)
-            if good is not None:
-                content[key] = good
+        content.update(replaced)
         return Snapshot.of(content.values())
 
     def _last_good(self, key: Key) -> Resource | None:
@@ -156,18 +155,26 @@ class Gateway:
 
     def refuse(self, node_id: str, refused: Refused) -> bool:
         """A proxy refused content. True when that changes what others are to have."""
-        found = next((one for one in self.refusals if _same(one, refused)), None)
+        url = refused.kind.url
+        groups = [group for group in refused.blamed if self._stands(url, group)]
+        for group in groups:
+            self._record(url, group, refused.version, {node_id: refused.message})
+        if groups:
+            self._views.clear()
+        return bool(groups)
+
+    def _record(
+        self, url: str, group: Mapping[str, str], version: str, messages: Mapping[str, str]
+    ) -> None:
+        same = (one for one in self.refusals if one.type_url == url and one.contents == group)
+        found = next(same, None)
         if found is None:
-            found = Refusal(refused.kind.url, dict(refused.blamed))
-            if not self._stands(found):
-                return False  # replaced meanwhile
+            found = Refusal(url, group)
             self.refusals.append(found)
-        found.version = refused.version
-        found.messages[node_id] = refused.message
-        if len(found.messages) > _NODES_REMEMBERED:
+        found.version = version
+        found.messages.update(messages)
+        while len(found.messages) > _NODES_REMEMBERED:
             found.messages.popitem(last=False)
-        self._views.clear()
-        return True
 
     def retry(self) -> None:
         """Forgets what was refused: it is sent once more to everybody."""
@@ -189,24 +196,32 @@ class Gateway:
         return [one.version for _, one in before] != [one.version for _, one in self._good[key]]
 
     def _absolve(self, node_id: str, resource: Resource) -> bool:
-        """A proxy that accepts what it refused before has changed its mind."""
-        found = False
-        for refusal in self.refusals:
-            same = refusal.contents.get(resource.name) == resource.version
-            if same and refusal.type_url == resource.type_url:
-                found |= refusal.messages.pop(node_id, None) is not None
+        """A proxy took what it had refused together with others: only they are suspect now."""
+        found = [
+            one
+            for one in self.refusals
+            if one.type_url == resource.type_url
+            and one.contents.get(resource.name) == resource.version
+            and node_id in one.messages
+        ]
+        for refusal in found:
+            message = refusal.messages.pop(node_id)
+            rest = {name: refusal.contents[name] for name in refusal.contents}
+            del rest[resource.name]
+            if rest:
+                self._record(refusal.type_url, rest, refusal.version, {node_id: message})
         self.refusals = [one for one in self.refusals if one.messages]
-        return found
+        return bool(found)
 
     def _is_good(self, key: Key, version: str) -> bool:
         return any(one.version == version for _, one in self._good.get(key, ()))
 
-    def _stands(self, refusal: Refusal) -> bool:
-        """Whether all of the refused content is still wanted."""
-        wanted = self.wanted.of_type(refusal.type_url)
-        return bool(refusal.contents) and all(
+    def _stands(self, type_url: str, contents: Mapping[str, str]) -> bool:
+        """Whether all of this content is still wanted."""
+        wanted = self.wanted.of_type(type_url)
+        return bool(contents) and all(
             (wanted[name].version if name in wanted else "") == version
-            for name, version in refusal.contents.items()
+            for name, version in contents.items()
         )
 
     # ---------------------------------------------------------------------------------- orphans
@@ -232,10 +247,6 @@ class Gateway:
             for url in REFERRERS
             for name, resource in self.wanted.of_type(url).items()
         )
-
-
-def _same(refusal: Refusal, refused: Refused) -> bool:
-    return refusal.type_url == refused.kind.url and refusal.contents == refused.blamed
 
 
 def _by_key(snapshot: Snapshot) -> dict[Key, Resource]:

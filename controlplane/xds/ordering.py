@@ -58,7 +58,7 @@ class Ordering:
 
     def holds(self, kind: Kind, now: float) -> bool:
         """Whether a type has to wait for the answer to another one."""
-        return any(at + self._timing.hold > now for at in self._unanswered(kind))
+        return self._held_until(kind) > now
 
     def may_leave(self, kind: Kind, name: str, since: float, now: float) -> bool:
         """Whether a resource may be removed now that has been unwanted since a moment."""
@@ -72,17 +72,16 @@ class Ordering:
         for state in self._types.values():
             if state.outstanding:
                 continue
-            if state.waits:
-                yield from (at + self._timing.hold for at in self._unanswered(state.kind))
+            held = self._held_until(state.kind)
+            if state.waits and held != _NOW:
+                yield held
             for name, since in state.leaving.items():
                 if (at := self._leaves_at(state.kind, name, since)) != _NEVER:
-                    yield at
+                    yield max(at, held)
 
-    def _unanswered(self, kind: Kind) -> Iterator[float]:
-        for url in kind.after:
-            state = self._types.get(url)
-            if state and state.outstanding:
-                yield state.outstanding.at
+    def _held_until(self, kind: Kind) -> float:
+        unanswered = (self._types[url].outstanding for url in kind.after if url in self._types)
+        return max((sent.at + self._timing.hold for sent in unanswered if sent), default=_NOW)
 
     def _leaves_at(self, kind: Kind, name: str, since: float) -> float:
         if kind.url == kinds.CLUSTER:
@@ -114,7 +113,7 @@ class Ordering:
         listeners = self._types.get(kinds.LISTENER)
         if listeners is None or not listeners.subscription.active:
             return False
-        return all(state.at_rest for state in self._referrers())
+        return all(state.at_rest and not state.leaving for state in self._referrers())
 
     def _refused(self) -> bool:
         return any(state.parking for state in self._referrers())
@@ -126,6 +125,7 @@ class Ordering:
 
 
 _NEVER = float("inf")
+_NOW = float("-inf")
 
 
 def _asks(clusters: Progress, endpoints: str) -> bool:

@@ -11,18 +11,21 @@ changes: the fix to the guilty one must not leave the others behind.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
 GONE = ""  # stands for the version of a removal
 
+Blame = tuple[Mapping[str, str], ...]  # groups of name -> version
 
-def blame(suspects: Mapping[str, str], message: str) -> Mapping[str, str]:
-    """Those of the suspects whom the message names, or else all."""
-    named = {name: version for name, version in suspects.items() if _mentions(message, name)}
-    return named or suspects
+
+def blame(suspects: Mapping[str, str], message: str) -> Blame:
+    """Each of the suspects that the message names, or else all of them together."""
+    named = tuple({name: version} for name, version in suspects.items() if _mentions(message, name))
+    return named or ((dict(suspects),) if suspects else ())
 
 
 def _mentions(message: str, name: str) -> bool:
@@ -34,7 +37,7 @@ class Parking:
     """The refused content of one type on one stream."""
 
     def __init__(self) -> None:
-        self._groups: list[Mapping[str, str]] = []
+        self._groups: list[dict[str, str]] = []
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -57,6 +60,11 @@ class Parking:
         freed = [group for group in self._groups if any(name in group for name in names)]
         self._groups = [group for group in self._groups if group not in freed]
         return {name for group in freed for name in group}
+
+    def forget(self, name: str) -> None:
+        """Drops a name: the client does not want it any more, or has taken it after all."""
+        rest = [{one: group[one] for one in group if one != name} for group in self._groups]
+        self._groups = [group for group in rest if group]
 
     def release_all(self) -> set[str]:
         """Frees everything."""

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from controlplane.xds.kinds import Kind
+    from controlplane.xds.parking import Blame
     from controlplane.xds.resource import Resource
     from controlplane.xds.snapshot import View
     from controlplane.xds.subscription import Change
 
     MayLeave = Callable[[str, float], bool]
+
+
+_NAMED = "-named"
 
 
 class Progress:
@@ -51,6 +55,7 @@ class Progress:
         self._target: Mapping[str, Resource] = {}
         self._dirty: set[str] = set()
         self._forced: set[str] = set()  # to be sent even if the client has it
+        self._insisted: set[str] = set()  # likewise, even if it was refused: the client asked
         self._told: set[str] = set()  # subscribed names that the client knows not to exist
         self._owed = False  # a response is due even if there is nothing in it
         self._claimed: str | None = None  # the type version that a reconnecting client names
@@ -89,7 +94,7 @@ class Progress:
             self._owed = True
         self._owed |= self._whole and bool(change.asked)
         self._told -= wanted
-        self._dirty |= self.parking.release(wanted)
+        self._insisted |= wanted
         self._dirty |= wanted
         self._forced |= wanted.difference(claimed)
         # The wildcard still covers these: the client is told what became of them (D4).
@@ -113,12 +118,13 @@ class Progress:
         self._dirty.discard(name)
         self._forced.discard(name)
         self._told.discard(name)
-        self._dirty |= self.parking.release({name})
+        self._insisted.discard(name)
+        self.parking.forget(name)
         if self.outstanding:
             self.outstanding.void.add(name)
 
     # ---------------------------------------------------------------------- what it is to have
-    def retarget(self, view: View, changed: Collection[str]) -> None:
+    def retarget(self, view: View, changed: frozenset[str]) -> None:
         """Aims at another view; `changed` are the names that differ from the one before."""
         first = self._view is None
         retried = self._view is not None and view.retries != self._view.retries
@@ -128,7 +134,9 @@ class Progress:
             self._dirty.update(self._target, self.held)
         else:
             self._dirty.update(changed)
-            self._dirty |= self.parking.release(changed)
+            # Last good content in the place of a suspect says nothing about the others.
+            replaced = {name for url, name in view.substituted if url == self.kind.url}
+            self._dirty |= self.parking.release(changed - replaced)
         if retried:
             self._dirty |= self.parking.release_all()
         self._recall()
@@ -196,7 +204,7 @@ class Progress:
         self.leaving.pop(name, None)
         held = self.held.get(name)
         if held is None or held.version != resource.version or name in self._forced:
-            if not self.parking.holds(name, resource.version):
+            if name in self._insisted or not self.parking.holds(name, resource.version):
                 return True
         elif isinstance(held, Claim):
             self.held[name] = resource
@@ -241,7 +249,7 @@ class Progress:
         Nothing deletes what it has; so a client that may have something unknown gets the refused
         content again, but only in a response that is due for another reason.
         """
-        if not self.parking.holds(name, resource.version):
+        if name in self._insisted or not self.parking.holds(name, resource.version):
             return resource
         held = self.held.get(name)
         if held is not None and not isinstance(held, Claim):
@@ -257,8 +265,10 @@ class Progress:
             for name, resource in contents.items()
             if name not in self.held or self.held[name].version != resource.version
         )
+        forced = self._forced.intersection(contents)
         self._forced.difference_update(contents, removed)
-        self._dirty.difference_update(contents, removed)
+        self._insisted.difference_update(contents, removed)
+        self._dirty.difference_update(contents.keys() - self.leaving.keys(), removed)
         self._owed = False
         self.last_nonce = nonce
         self._sent = self._version_with(contents)
@@ -267,6 +277,7 @@ class Progress:
             version=self._sent,
             contents=contents,
             changed=changed,
+            forced=frozenset(forced),
             removed=tuple(removed),
             at=now,
             serial=self._view.serial if self._view else 0,
@@ -277,9 +288,12 @@ class Progress:
         if self._view is None:
             return EMPTY_VERSION
         version = self._view.snapshot.version_of(self.kind.url)
-        if not self._whole or contents == self._target:
-            return version
-        return content_version(contents.values())
+        if self._whole and contents != self._target:
+            version = content_version(contents.values())
+        if self._whole and not self.subscription.only_wildcard:
+            # Must not be taken for the version of everything on a later stream (S8).
+            version += _NAMED
+        return version
 
     # ---------------------------------------------------------------------- what it says to it
     def answer(self, nonce: str, error: str | None) -> Accepted | Refused | None:
@@ -300,6 +314,7 @@ class Progress:
         }
         if self._whole:
             self.held = dict(arrived)
+            self.leaving = {name: at for name, at in self.leaving.items() if name in arrived}
             self._blank = True
         else:
             self.held.update(arrived)
@@ -308,8 +323,9 @@ class Progress:
             self.leaving.pop(name, None)
             if name in self.subscription.names and name not in sent.void:
                 self._told.add(name)
-        taken = [name for name, one in arrived.items() if self.parking.holds(name, one.version)]
-        self._dirty |= self.parking.release(taken)
+        for name, resource in arrived.items():
+            if self.parking.holds(name, resource.version):
+                self.parking.forget(name)  # innocent after all
         self._acked = sent.version
         return Accepted(self.kind, sent.changed, sent.serial)
 
@@ -321,21 +337,33 @@ class Progress:
         suspects = {name: ver for name, ver in suspects.items() if name not in sent.void}
         # The client may have applied a part, or nothing: whatever they are to have later is sent,
         # even if it is what they had before (D8).
-        self._forced.update(name for name in suspects if name in sent.contents)
-        self._dirty.update(suspects, sent.removed)
+        unsure = {*suspects, *sent.forced, *sent.removed} - sent.void
+        self._forced |= unsure
+        self._dirty |= unsure
+        for name in suspects:
+            if name in sent.contents:
+                self.held.setdefault(name, Claim(""))
         blamed = blame(suspects, message)
-        self.parking.park(self._to_park(sent, blamed))
+        for group in self._to_park(sent, blamed):
+            self.parking.park(group)
         return Refused(self.kind, sent.version, message, blamed)
 
-    def _to_park(self, sent: Sent, blamed: Mapping[str, str]) -> Mapping[str, str]:
-        if self._whole and not self._blank and any(name not in self.held for name in blamed):
+    def _to_park(self, sent: Sent, blamed: Blame) -> Blame:
+        unknown = any(self._is_unknown(name) for group in blamed for name in group)
+        if self._whole and not self._blank and unknown:
             # The client may have something older under these names that nobody here knows: a
             # full response without them would delete it. So all waits for a change (S7).
             everything = {name: one.version for name, one in sent.contents.items()}
             everything.update(dict.fromkeys(sent.removed, GONE))
-            return {name: ver for name, ver in everything.items() if self._is_wanted(name, ver)}
-        still = all(self._is_wanted(name, version) for name, version in blamed.items())
-        return blamed if still else {}
+            return ({name: ver for name, ver in everything.items() if self._is_wanted(name, ver)},)
+        return tuple(
+            group
+            for group in blamed
+            if all(self._is_wanted(name, version) for name, version in group.items())
+        )
+
+    def _is_unknown(self, name: str) -> bool:
+        return isinstance(self.held.get(name, Claim("")), Claim)
 
     def _is_wanted(self, name: str, version: str) -> bool:
         now = self._target.get(name)

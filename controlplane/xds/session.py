@@ -247,7 +247,7 @@ class Session:
                 gateway=connection.node.cluster,
                 type=event.kind.short,
                 version=event.version,
-                resources=sorted(event.blamed),
+                resources=event.names,
                 reason=event.message,
             )
             connection.refused(event)

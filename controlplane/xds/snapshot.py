@@ -138,6 +138,7 @@ class View:
         serial: counts the snapshots of the gateway, so that confirmations can be ordered.
         retries: counts how often an operator asked to try refused content again.
         published: when the newest snapshot was set, on the store's clock, in seconds.
+        substituted: type URL and name of what is last good content in the place of refused.
         past: earlier content by type URL and type version: what a proxy that reconnects and names
             that version still has.
     """
@@ -146,6 +147,7 @@ class View:
     serial: int = 0
     retries: int = 0
     published: float = 0.0
+    substituted: frozenset[tuple[str, str]] = frozenset()
     past: Mapping[tuple[str, str], Mapping[str, Resource]] = field(
         default_factory=lambda: MappingProxyType({}), repr=False
     )

@@ -144,14 +144,14 @@ class Stream:
         self._view = view
         changes = view.snapshot.changes_since(before.snapshot) if before else {}
         for url, state in self._types.items():
-            state.retarget(view, changes.get(url, ()))
+            state.retarget(view, changes.get(url, frozenset()))
 
     def _state(self, url: str) -> Progress:
         state = self._types.get(url)
         if state is None:
             state = self._types[url] = Progress(BY_URL[url], delta=self.delta)
             if self._view is not None:
-                state.retarget(self._view, ())
+                state.retarget(self._view, frozenset())
         return state
 
     # ---------------------------------------------------------------------------------- replies
@@ -186,7 +186,10 @@ class Stream:
         self._count += 1
         sent = state.sent(f"{self._prefix}-{self._count}", now, contents, removed)
         if kind.url == CLUSTER:
-            self._renew_endpoints(sent.changed, gone=[state.held.get(name) for name in removed])
+            new = [
+                one for one in contents.values() if one in sent.changed or one.name in sent.forced
+            ]
+            self._renew_endpoints(new, gone=[state.held.get(name) for name in removed])
         return Reply(
             kind=kind,
             delta=self.delta,
