@@ -154,7 +154,7 @@ class App:
         try:
             xds_port = await self._server.start(settings.xds_host, settings.xds_port)
         except ListenError as error:
-            raise StartError(str(error)) from error
+            raise StartError(f"{error} with --xds-host or --xds-port") from error
         return {
             "version": __version__,
             "manifests": str(settings.manifests),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -200,10 +198,8 @@ class Api:
             return [(stem, store.go_back(stem, to.lower()).sha256) for stem in stems]
         if code is None:
             return [(stem, store.reload(stem).sha256) for stem in stems]
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "uploaded.wasm"
-            path.write_bytes(decode(code))
-            return [(stem, store.reload(stem, path).sha256) for stem in stems]
+        sent = decode(code)
+        return [(stem, store.reload(stem, sent).sha256) for stem in stems]
 
 
 async def ring_json(address: str, link: Link) -> dict[str, Any]:

@@ -86,14 +86,16 @@ class FilterStore:
                 found.append(StoredCode(stem, sha256, len(code), path.stat().st_mtime, current))
         return found
 
-    def reload(self, stem: str, source: Path | None = None) -> CodeRef:
-        """Put code in force: the built file as it is now, or the one at `source`.
+    def reload(self, stem: str, code: bytes | None = None) -> CodeRef:
+        """Put code in force: the built file as it is now, or what was sent.
 
         Raises:
             FilterError: the file cannot be read, or is no filter.
         """
         self._known(stem)
-        sha256 = self._add(stem, self._read(source or self._built_path(stem)))
+        if code is not None:
+            _check(code, f"the file sent for {stem}")
+        sha256 = self._add(stem, self._read(self._built_path(stem)) if code is None else code)
         self._choose(stem, sha256, self._digest_of_built(stem))
         self._save()
         self._prune(stem)
@@ -148,10 +150,7 @@ class FilterStore:
             raise FilterError(f"filter file {path} is missing: {hint}") from error
         except OSError as error:
             raise FilterError(f"filter file {path} cannot be read: {error.strerror}") from error
-        try:
-            wasm.check(code)
-        except wasm.NotAFilterError as error:
-            raise FilterError(f"{path} is no filter: {error}") from error
+        _check(code, str(path))
         return code
 
     def _choose(self, stem: str, sha256: str, built: str) -> None:
@@ -208,3 +207,10 @@ class FilterStore:
 def built_folder() -> Path:
     """Give the folder of the files that this package was built with."""
     return Path(__file__).resolve().parents[1] / "filters"
+
+
+def _check(code: bytes, name: str) -> None:
+    try:
+        wasm.check(code)
+    except wasm.NotAFilterError as error:
+        raise FilterError(f"{name} is no filter: {error}") from error

@@ -216,7 +216,7 @@ class Stack:
         """
 
         async def is_open() -> bool:
-            return (await self.sale())["state"] == "Open"
+            return bool((await self.sale())["state"] == "Open")
 
         await eventually(is_open, every=0.1, what="the sale to be open")
         probes = itertools.count()
