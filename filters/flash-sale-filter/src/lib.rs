@@ -64,16 +64,22 @@ fn on_configure(root: ContextId, size: usize) -> bool {
 
 fn on_tick(root: ContextId) {
     let now = clock();
-    let newest = with(|vm| {
+    let (newest, judge) = with(|vm| {
         vm.release.begin();
         let newest = vm.newest() == Some(root);
-        if newest {
-            vm.tick(now);
-        }
-        newest
+        (newest, newest && vm.tick(now))
     });
-    link::on_tick(&Line(Which::Main), root);
-    link::on_tick(&Line(Which::Durable), root);
+    if judge {
+        link::on_tick(&Line(Which::Main), root);
+        link::on_tick(&Line(Which::Durable), root);
+    } else if newest {
+        // What is due leaves all the same; only nobody's silence is judged.
+        link::flush(&Line(Which::Main), root, now);
+        link::flush(&Line(Which::Durable), root, now);
+    } else {
+        // An older root: its streams end by themselves, with the link of the newest one's ticks.
+        link::set_tick(root, 0, root);
+    }
     if newest {
         counts::write(now);
     }
@@ -86,7 +92,7 @@ fn on_request_headers(request: ContextId, _count: usize, _end: bool) -> Action {
         Arrival::Answered(action) => action,
         Arrival::Waits => {
             flush(request, now);
-            pace(request, false);
+            pace(request, now, false);
             Action::Pause
         }
     }
@@ -116,7 +122,7 @@ fn on_delete(context: ContextId) {
     link::on_delete(&Line(Which::Durable), context);
     let now = clock();
     with(|vm| vm.delete_root(context, now));
-    pace(context, false);
+    pace(context, now, false);
 }
 
 host::export!(
@@ -148,7 +154,7 @@ fn finish(root: ContextId, now: Moment, in_tick: bool) {
         // Somebody who was looked at again may have something to ask.
         flush(root, now);
     }
-    pace(root, in_tick);
+    pace(root, now, in_tick);
 }
 
 /// Lets those who have gathered leave, where a line is free.
@@ -159,8 +165,8 @@ fn flush(context: ContextId, now: Moment) {
 }
 
 /// Sets the tick period, if another one is wanted now.
-fn pace(context: ContextId, in_tick: bool) {
-    if let Some((root, period)) = with(|vm| vm.pace(in_tick)) {
+fn pace(context: ContextId, now: Moment, in_tick: bool) {
+    if let Some((root, period)) = with(|vm| vm.pace(in_tick, now)) {
         link::set_tick(root, period, context);
     }
 }

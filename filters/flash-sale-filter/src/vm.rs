@@ -15,6 +15,7 @@ use sale::clock::Clock;
 use sale::config::{Redis, Sale, Settings, Via};
 use sale::draw::Dice;
 use sale::keyring::Keyring;
+use sale::patience::Patience;
 
 use crate::counts::Counts;
 use crate::desk::Desk;
@@ -73,6 +74,8 @@ pub(crate) struct Vm {
     /// Requests that were answered at once, as Redis was away.
     pub(crate) turned_away: u64,
     ticker: Ticker,
+    period_us: u64,
+    patience: Patience,
 }
 
 thread_local! {
@@ -114,6 +117,8 @@ impl Vm {
             last_trouble: String::new(),
             turned_away: 0,
             ticker: Ticker::default(),
+            period_us: 0,
+            patience: Patience::default(),
         }
     }
 
@@ -254,12 +259,20 @@ impl Vm {
 
     // === ticks ===
 
-    /// Sends what is due, and answers those whose deadline has passed.
-    pub(crate) fn tick(&mut self, moment: Moment) {
+    /// Sends what is due, and answers those whose deadline has passed. Tells whether deadlines may be
+    /// judged in this tick.
+    pub(crate) fn tick(&mut self, moment: Moment) -> bool {
         let now_us = moment.as_nanos() / 1_000;
+        let deadline_us = self.settings.redis.deadline_ms.saturating_mul(1_000);
+        let judge = self.patience.tick(now_us, self.period_us, deadline_us);
         for which in [Which::Main, Which::Durable] {
             self.run_errands(which, moment);
-            self.expire(which, now_us);
+            if judge {
+                self.expire(which, now_us);
+            }
+        }
+        if !judge {
+            return false;
         }
         let mut left = VecDeque::new();
         for request in core::mem::take(&mut self.undecided) {
@@ -271,6 +284,7 @@ impl Vm {
             }
         }
         self.undecided = left;
+        true
     }
 
     /// Answers those on a line whose deadline has passed, and all who wait while Redis is away.
@@ -311,7 +325,7 @@ impl Vm {
     }
 
     /// The tick period to set now, and for which root.
-    pub(crate) fn pace(&mut self, in_tick: bool) -> Option<(ContextId, u32)> {
+    pub(crate) fn pace(&mut self, in_tick: bool, now: Moment) -> Option<(ContextId, u32)> {
         let root = self.newest()?;
         let links = [self.main.link.tick_period(), self.durable.link.tick_period()];
         let link = links.into_iter().filter(|period| *period > 0).min().unwrap_or(CALM_TICK_MS);
@@ -323,7 +337,10 @@ impl Vm {
             (true, true) => WAITING_TICK_MS,
             (true, false) => CALM_TICK_MS,
         };
-        self.ticker.adjust(own.min(link), in_tick).map(|period| (root, period))
+        let period = self.ticker.adjust(own.min(link), in_tick)?;
+        self.period_us = u64::from(period) * 1_000;
+        self.patience.expect(now.as_nanos() / 1_000, self.period_us);
+        Some((root, period))
     }
 
     pub(crate) fn note(&mut self, level: Level, line: String) {

@@ -13,7 +13,6 @@ use crate::draw::{self, Draw, DrawKey};
 use crate::identity::{client_address, cookies, usable, UserKey};
 use crate::keyring::Keyring;
 use crate::pass;
-use crate::permits;
 
 /// How long after the end of a round permits of that round may still become known: an admission
 /// under way, and the poll that brings it.
@@ -226,7 +225,7 @@ pub fn rule(
 /// Known permits and valid passes go through whatever has become of Redis and the books.
 fn permitted(
     sale: &Sale,
-    books: &mut Books,
+    books: &Books,
     keyring: &Keyring,
     visitor: &Visitor,
     now: Now,
@@ -247,10 +246,6 @@ fn permitted(
         return Some(Decision::Pass { number, by_pass: false, renewed });
     }
     let claims = pass::verify(keyring, &sale.tag, &visitor.user, now_s, generation, shown)?;
-    if generation.is_some() {
-        let name = visitor.name.as_deref();
-        books.permits.insert(visitor.user, claims.number, permits::Source::Pass, name);
-    }
     let fresh = pass::fresh(&claims, keyring, now_s, ttl_s, generation);
     let renewed =
         if fresh { None } else { new_pass(sale, books, keyring, visitor, claims.number, now) };

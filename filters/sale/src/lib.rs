@@ -16,6 +16,7 @@ pub mod keyring;
 mod lesson;
 pub mod networks;
 pub mod pass;
+pub mod patience;
 pub mod permits;
 pub mod replies;
 pub mod throttle;

@@ -38,8 +38,6 @@ pub enum Source {
     /// Redis granted or confirmed it at this worker's asking, and the user was told: if Redis
     /// forgets, perhaps nobody else remembers.
     Own,
-    /// From a pass that the user showed: signed by a worker some time ago.
-    Pass,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +74,7 @@ impl Permits {
             names: HashMap::default(),
             bound,
             overflowed: false,
-            doubts: 1,
+            doubts: 0,
         }
     }
 
@@ -103,11 +101,10 @@ impl Permits {
     /// Takes in a permit. `name` is given for sales with plain identities.
     pub fn insert(&mut self, user: UserKey, number: u64, source: Source, name: Option<&str>) {
         let own = source == Source::Own;
-        let seen = if source == Source::Pass { 0 } else { self.doubts };
         if let Some(held) = self.held.get_mut(&user) {
             held.number = number;
             held.own |= own;
-            held.seen = held.seen.max(seen);
+            held.seen = self.doubts;
             return;
         }
         let room = if own { self.bound.saturating_add(self.bound / 4) } else { self.bound };
@@ -115,7 +112,7 @@ impl Permits {
             self.overflowed = true;
             return;
         }
-        self.held.insert(user, Held { number, own, seen });
+        self.held.insert(user, Held { number, own, seen: self.doubts });
         if let Some(name) = name {
             self.names.insert(user, name.into());
         }
@@ -141,7 +138,7 @@ impl Permits {
 
     /// From now on every permit may be missing on the books, until it is seen on them again.
     pub fn doubt(&mut self) {
-        self.doubts = self.doubts.wrapping_add(1).max(1);
+        self.doubts = self.doubts.wrapping_add(1);
     }
 
     /// The permits not seen on the books since they came into doubt: own ones only, or all others;
@@ -185,15 +182,6 @@ mod tests {
         set.insert(user(4), 4, Source::Log, None);
         assert_eq!(numbers(set.unseen(true)), [2]);
         assert_eq!(numbers(set.unseen(false)), [3]);
-    }
-
-    #[test]
-    fn a_permit_known_from_a_pass_was_not_seen_on_the_books() {
-        let mut set = Permits::new(100);
-        set.insert(user(1), 1, Source::Pass, None);
-        assert_eq!(numbers(set.unseen(false)), [1]);
-        set.insert(user(1), 1, Source::Log, None);
-        assert!(set.unseen(false).is_empty());
     }
 
     #[test]
