@@ -141,7 +141,9 @@ class RedisClient:
             "password": self._password or None,
             "protocol": 2,
             "driver_info": None,
-            "socket_timeout": self.deadline,
+            # The deadline of the whole call is enough. With one of its own the package would use
+            # asyncio.wait_for, which before Python 3.12 may swallow that the task was cancelled.
+            "socket_timeout": None,
             "socket_connect_timeout": self.deadline,
             "retry": Retry(NoBackoff(), 0),
             "redis_connect_func": self._connected,

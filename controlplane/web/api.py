@@ -8,15 +8,16 @@ import binascii
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from controlplane.status.objects import problem_json
 from controlplane.web import metrics, wasm
-from controlplane.web.errors import bad_request, not_found
+from controlplane.web.errors import ApiError, bad_request, not_found
 from controlplane.web.filter_store import FLASH_SALE, STEMS
 from controlplane.web.proxies import proxy_json
-from controlplane.web.requests import audit, body, endpoint, only
+from controlplane.web.requests import audit, body, endpoint, only, reply
 from controlplane.web.sales import SalesApi
 
 if TYPE_CHECKING:
@@ -44,9 +45,17 @@ def make_app(control: Control, hosts: Iterable[str]) -> Starlette:
             Route("/metrics", api.metrics),
             Route("/filters/{sha256:str}.wasm", api.code),
             Mount("/api/v1", routes=routes),
-            Route("/api/{rest:path}", endpoint(api.nothing, allowed)),
-        ]
+        ],
+        exception_handlers={HTTPException: no_such_call},
     )
+
+
+async def no_such_call(request: Request, error: Exception) -> Response:
+    """Answer calls to what does not exist, or not with that method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    what = f"{request.method} {request.url.path}"
+    message = f"there is no {what} here" if status == 404 else f"{what} is not possible"  # noqa: PLR2004
+    return reply(ApiError(status, "NoSuchCall", message).as_json(), status=status)
 
 
 class Api:
@@ -100,10 +109,6 @@ class Api:
         return FileResponse(found, headers=headers, media_type="application/wasm")
 
     # ------------------------------------------------------------------------------ for commands
-
-    async def nothing(self, request: Request) -> dict[str, Any]:
-        """Answer calls to what does not exist."""
-        raise not_found(f"there is no {request.url.path} in this API")
 
     async def status(self, _: Request) -> dict[str, Any]:
         """Give everything at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import random
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -401,3 +402,16 @@ async def test_an_older_opening_is_not_mistaken_for_ours(
 
 def test_the_clock_may_be_brought_along() -> None:
     assert Clock(wall=lambda: 5.0).wall() == 5.0
+
+
+async def test_it_ends_whenever_it_is_told_to(redis_server: RedisServer, tmp_path: Path) -> None:
+    """A cancellation must not get lost in any of the waits on the way."""
+    chance = random.Random(7)
+    for number in range(60):
+        ledger = Ledger(tmp_path / str(number), {}, Presence())
+        ledger.keep([sale_plan(redis_server, name=f"s{number}")])
+        task = asyncio.create_task(ledger.run())
+        await asyncio.sleep(chance.uniform(0, 0.1))
+        task.cancel()
+        done, _ = await asyncio.wait((task,), timeout=10)
+        assert done

@@ -100,9 +100,7 @@ async def desk(tmp_path: Path, redis_server: RedisServer, plain: bool) -> AsyncI
     made = Desk(tmp_path, plain, redis_server)
     task = asyncio.create_task(made.ledger.run())
     tag = made.plan.tag
-    await eventually(
-        lambda: (state := made.ledger.board.get(tag)) and state.open and not state.healing
-    )
+    await eventually(lambda: (state := made.ledger.board.get(tag)) and state.open)
     yield made
     await made.client.aclose()
     task.cancel()

@@ -154,7 +154,11 @@ async def test_bad_bodies(desk: Desk, content: bytes, status: int, problem: str)
 async def test_what_does_not_exist_is_json_too(desk: Desk) -> None:
     found = await desk.client.get("/api/v1/frob")
     assert found.status_code == 404
-    assert found.json()["error"]["message"] == "there is no /api/v1/frob in this API"
+    assert found.json()["error"]["message"] == "there is no GET /api/v1/frob here"
+    found = await desk.client.delete("/api/v1/sales/shop/laptop/limit")
+    assert found.status_code == 405
+    assert found.json()["error"]["reason"] == "NoSuchCall"
+    assert (await desk.client.get("/frob")).status_code == 404
 
 
 async def test_retry_of_an_unknown_gateway(desk: Desk) -> None:

@@ -160,13 +160,17 @@ async def test_a_sale_in_force_nowhere(desk: Desk) -> None:
     assert "in force on no gateway" in await desk.error(f"{SALE}/suspend", status=409)
 
 
-async def test_lost_books_are_told(desk: Desk) -> None:
-    books = desk.ledger.accounts[0].books
-    desk.ledger.keep([])
-    await eventually(lambda: not desk.ledger.accounts)
-    await books.client.command("FLUSHALL")
-    desk.ledger.keep([desk.plan])
-    await shows(desk, admitted=0, healing=False, redisError="")
+async def test_books_that_were_lost_come_back(desk: Desk) -> None:
+    await desk.post(f"{SALE}/data/apply", {"users": [{"user": HEX}]})
+    await shows(desk, admitted=1)
+    before = (await desk.get(SALE))["incarnation"]
+    await desk.ledger.accounts[0].books.client.command("FLUSHALL")
+
+    async def reopened() -> bool:
+        return bool((await desk.get(SALE))["incarnation"] > before)
+
+    await eventually(reopened, what="the books are open again")
+    await shows(desk, admitted=1, healing=False, redisError="")
 
 
 async def test_redis_away_is_told(desk: Desk, redis_server: Any) -> None:

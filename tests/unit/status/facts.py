@@ -1,0 +1,119 @@
+"""Facts for the tracker: a translated edge with one sale, and deliveries to order."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from controlplane.ledger import SaleState
+from controlplane.model import Inventory
+from controlplane.model.parsing import parse
+from controlplane.status.tracker import Facts, Tracker
+from controlplane.translate import CodeRef, FilterCode, Options, translate
+from controlplane.xds.status import Delivery, Nack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from controlplane.model import Resource
+
+START = datetime(2027, 1, 10, 12, 0, tzinfo=UTC)
+CODE = FilterCode(
+    flash_sale=CodeRef("a" * 64, "/code/flash-sale-aaaaaaaaaaaa.wasm"),
+    redis_bridge=CodeRef("b" * 64, "/code/redis-bridge-bbbbbbbbbbbb.wasm"),
+)
+EDGE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: sluice}
+spec: {controllerName: sluice.dev/controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  gatewayClassName: sluice
+  listeners: [{name: http, protocol: HTTP, port: 8080}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop, namespace: shop}
+spec:
+  parentRefs: [{name: edge}]
+  rules:
+    - {name: buy, backendRefs: [{name: shop, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop, namespace: shop}
+spec: {ports: [{name: http, port: 80}]}
+"""
+SALE = """
+apiVersion: sluice.dev/v1alpha1
+kind: FlashSale
+metadata: {name: laptop, namespace: shop}
+spec:
+  targetRefs: [{name: shop}]
+  schedule: {startTime: "2027-01-10T12:00:00Z", endTime: "2027-01-10T13:00:00Z"}
+  stock: 3
+  identity: {header: Authorization}
+"""
+
+
+def objects(text: str) -> list[Resource]:
+    return [parse(document) for document in yaml.safe_load_all(text)]
+
+
+class Proxies:
+    """So many proxies, of which some have what they should, and some refuse."""
+
+    def __init__(self, total: int, current: int, refused: dict[str, str] | None = None) -> None:
+        self.total, self.current = total, current
+        self.refused = {node: Nack("v", message) for node, message in (refused or {}).items()}
+
+    def __call__(self, gateway: str, type_url: str, name: str) -> Delivery:
+        assert gateway == "shop/edge"
+        assert type_url
+        assert name
+        return Delivery("v", self.total, self.current, self.refused)
+
+
+class Scene:
+    """A tracker with a clock that the test moves."""
+
+    def __init__(self, text: str = EDGE + "---" + SALE) -> None:
+        self.now = START - timedelta(hours=1)
+        self.tracker = Tracker(lambda: self.now)
+        inventory = Inventory.build(objects(text))
+        translation = translate(inventory, Options(filters=CODE))
+        self.facts = Facts(
+            inventory=inventory,
+            problems=(),
+            report=translation.report,
+            plans=translation.sales,
+            deliver=Proxies(2, 2),
+        )
+
+    def observe(self, *states: SaleState, **changes: Any) -> Any:
+        """The sale's status after some facts changed."""
+        if states:
+            changes["states"] = {state.tag: state for state in states}
+        self.facts = dataclasses.replace(self.facts, **changes)
+        return self.tracker.observe(self.facts).sale("shop/laptop")
+
+
+def books(**fields: Any) -> SaleState:
+    """Open books, unless told otherwise."""
+    known: dict[str, Any] = {"open": True, "limit": 3, "generation": 1, "incarnation": 7}
+    return SaleState("shop/laptop", "shop/laptop/1", **{**known, **fields})
+
+
+def summary(found: Iterable[Any]) -> dict[str, str]:
+    """Conditions as type -> status, or status/reason where the reason tells more."""
+    return {
+        one.type: one.status if one.reason == one.type else f"{one.status}/{one.reason}"
+        for one in found
+    }
