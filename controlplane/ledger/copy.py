@@ -199,14 +199,14 @@ class Rewrite:
 
     def __init__(self, copy: BooksCopy) -> None:
         self._copy = copy
-        self._handle = create(beside(copy.path))
+        # Opened by the first write, so that whoever holds this can always close it.
+        self._handle: BinaryIO | None = None
         self.state = copy.state
         self.entries = 0
         self.healed = 0
         self.size = 0
         #: Whether it was put in place, or given up.
         self.done = False
-        self._write(line(b"b", copy.heading))
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add entries; they count once `commit` has put the copy in its place."""
@@ -218,9 +218,9 @@ class Rewrite:
     def commit(self, state: CopyState) -> None:
         """Put the new copy in the place of the old one, in one step."""
         self.state = state
-        self._write(state_line(state))
-        sync(self._handle)
-        self._handle.close()
+        handle = self._write(state_line(state))
+        sync(handle)
+        handle.close()
         put_in_place(self._copy.path)
         self.done = True
         self._copy.adopt(self)
@@ -228,12 +228,17 @@ class Rewrite:
     def abandon(self) -> None:
         """Drop what was written; the old copy stays in force."""
         self.done = True
-        self._handle.close()
+        if self._handle is not None:
+            self._handle.close()
         beside(self._copy.path).unlink(missing_ok=True)
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, block: bytes) -> BinaryIO:
+        if self._handle is None:
+            self._handle = create(beside(self._copy.path))
+            block = line(b"b", self._copy.heading) + block
         self._handle.write(block)
         self.size += len(block)
+        return self._handle
 
 
 def path_for(folder: Path, tag: str) -> Path:

@@ -99,7 +99,7 @@ class Follower:
 
     async def _reread(self, state: CopyState, *, lacked: bool) -> Look:
         healed = self.copy.healed
-        rewrite = await self.on_disk(self.copy.begin)
+        rewrite = self.copy.begin()
         try:
             page, marks = await self.books.follow(0, 0, 0)
             first = page
