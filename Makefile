@@ -116,6 +116,7 @@ soak: setup ## 500 random rounds of failures under load (about half an hour)
 .PHONY: generate
 generate: .venv/.done-project ## Make again what is generated and checked in
 	$(BIN)/python -m controlplane.xds.generate
+	$(BIN)/python -m controlplane.model.reference
 
 .PHONY: lock
 lock: .venv/.done-packages ## Pin the newest versions that pyproject.toml allows, with their hashes

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -21,7 +23,6 @@ from controlplane.local.shop import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import TracebackType
 
 WORKERS = 2
@@ -41,6 +42,7 @@ class Ground:
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder = folder
         self.manifests = folder / "manifests"
+        self.environment = folder / "env"
         self.port = free_port()
         self.web_port, self.xds_port = free_port(), free_port()
         self.redis = RedisServer(directory=folder / "redis", appendonly=True)
@@ -128,6 +130,17 @@ class Ground:
         )
         envoy = EnvoyProcess(bootstrap, concurrency=WORKERS, directory=self.folder)
         await self._stack.enter_async_context(envoy)
+        self._write_environment()
+
+    def _write_environment(self) -> None:
+        """For `source` in another terminal: where the sale and the control plane are."""
+        programs = Path(sys.executable).parent
+        self.environment.write_text(
+            f"export SLUICE_SERVER={self.server}\n"
+            f"export SALE={self.url}\n"
+            f"export MANIFESTS={shlex.quote(str(self.manifests))}\n"
+            f"export PATH={shlex.quote(str(programs))}:$PATH\n"
+        )
 
     async def _serve(self) -> None:
         process = Process(

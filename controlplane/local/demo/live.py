@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from rich.text import Text
 from controlplane.local.demo.crowd import IN, NO_ANSWER, Crowd
 from controlplane.local.demo.ground import Ground
 from controlplane.local.demo.manifests import SALE, Terms, write_sale
+from controlplane.local.errors import LocalError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,8 @@ OPENS_IN: Final = timedelta(seconds=8)
 PEOPLE: Final = 20_000
 RATE: Final = 200.0
 RATIO: Final = 0.7
+_IN_FORCE_DEADLINE: Final = 10.0
+_MOMENT: Final = 0.02
 _STEP: Final = 0.5
 _STEPS_A_LINE: Final = 10
 """Where there is no terminal, a line is printed every so many steps."""
@@ -40,13 +44,18 @@ _KINDS: Final = {
 
 
 async def live(folder: Path, console: Console, *, seconds: float | None = None) -> int:
-    """Run the demo until it is interrupted, or for so many seconds; 0, or 1 when it oversold."""
+    """Run the demo until it is interrupted, or for so many seconds; 0, or 1 when it oversold.
+
+    Raises:
+        LocalError: something did not start, or the sale never came into force.
+    """
     with console.status("") as status:
         ground = Ground(folder, lambda what: status.update(f"{what} ..."))
         async with ground:
-            status.stop()
             start = datetime.now(UTC) + OPENS_IN
             write_sale(ground.manifests, Terms(start, STOCK, RATIO, "PerUser"))
+            await _until_guarded(ground.url)
+            status.stop()
             _invite(ground, console)
             crowd = Crowd(ground.url, people=PEOPLE, rate=RATE, name_of=kind_of)
             try:
@@ -65,6 +74,16 @@ def kind_of(text: str) -> str:
     return next((kind for words, kind in _KINDS.items() if words in text), "other")
 
 
+async def _until_guarded(url: str) -> None:
+    """Wait for the sale to be in force: until then the route is open to all."""
+    end = time.monotonic() + _IN_FORCE_DEADLINE
+    async with httpx.AsyncClient(timeout=2.0) as client:
+        while (await client.get(url)).is_success:
+            if time.monotonic() > end:
+                raise LocalError(f"the sale was not in force after {_IN_FORCE_DEADLINE:g} s")
+            await asyncio.sleep(_MOMENT)
+
+
 def _invite(ground: Ground, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_row("the sale", ground.url)
@@ -74,7 +93,7 @@ def _invite(ground: Ground, console: Console) -> None:
     console.print("\nTry in another terminal:", style="bold")
     for line in (
         f"curl -i -H 'Authorization: me' {ground.url}",
-        f"export SLUICE_SERVER={ground.server}",
+        f"source {ground.environment}",
         "sluice status",
         f"sluice sale watch {SALE}",
         f"sluice data list {SALE}",
