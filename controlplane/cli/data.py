@@ -209,9 +209,23 @@ def named(ids: Sequence[str], users: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def yaml_entry(one: dict[str, Any]) -> str:
-    """Write one user; quoted as JSON is, since YAML would read some hashes as numbers."""
+    """Write one user."""
     rest = f"number: {one['number']}, how: {one['how']}, order: {one['order']}"
-    return f"- {{user: {json.dumps(one['user'])}, {rest}}}"
+    return f"- {{user: {quoted(one['user'])}, {rest}}}"
+
+
+def quoted(text: str) -> str:
+    """Quote a text for YAML, which would read some hashes as numbers; in ASCII, on one line."""
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    if char.isascii() and char.isprintable():
+        return char
+    code = ord(char)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - four digits
 
 
 def chunks(entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
