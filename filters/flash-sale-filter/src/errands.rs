@@ -20,6 +20,11 @@ const LOG_CHUNK: i64 = 2_000;
 /// The pause before an errand that failed is tried again.
 const RETRY_US: u64 = 100_000;
 
+/// The part of the deadline that a replica has to confirm what a poll shows.
+const POLL_PART: u64 = 10;
+/// The part of the deadline that a replica has to confirm an admission.
+const ADMIT_PART: u64 = 4;
+
 /// The scripts, hashed once.
 pub(crate) struct Scripts {
     begin: Script,
@@ -128,16 +133,17 @@ impl Vm {
                 command.int(int(incarnation)).int(int(generation)).int(int(cursor)).int(LOG_CHUNK);
                 command.int(i64::from(sale.replicated()));
                 if sale.replicated() {
-                    command.confirm(1, self.confirmation());
+                    command.confirm(1, self.confirmation(POLL_PART));
                 }
                 (command, Ticket::Poll(tag, now_us))
             }
         }
     }
 
-    /// How long a replica may take; the rest of the deadline is for the way there and back.
-    fn confirmation(&self) -> Duration {
-        Duration::from_millis((self.settings.redis.deadline_ms / 2).max(1))
+    /// How long a replica may take, as a part of the deadline. Everything behind waits for it too, so
+    /// without a replica the parts must not add up to what counts as silence.
+    fn confirmation(&self, part: u64) -> Duration {
+        Duration::from_millis((self.settings.redis.deadline_ms / part).max(1))
     }
 
     fn send(&mut self, which: Which, command: Command, ticket: Ticket, deadline: Moment) {
@@ -180,7 +186,7 @@ impl Vm {
 
     fn ask(&mut self, which: Which, batch: &Batch, incarnation: i64, run: &str) {
         let sale = &batch.sale;
-        let (script, confirmation) = (self.scripts.admit, self.confirmation());
+        let (script, confirmation) = (self.scripts.admit, self.confirmation(ADMIT_PART));
         let wire = self.wire(which);
         let mut command = wire.link.script(&script, &keys(sale));
         command.int(incarnation).arg(run).int(int(sale.min_interval_ms)).weight(batch.users.len());

@@ -7,7 +7,7 @@ use link::Moment;
 use sale::admission::{Guest, Verdict};
 use sale::answers::Outcome;
 use sale::config::Sale;
-use sale::decide::{identify, rule, Decision, Identified, Refused, Request};
+use sale::decide::{examine, rule, Decision, Known, Refused, Request};
 use sale::identity::{hex, UserKey};
 
 use crate::line::Which;
@@ -135,39 +135,31 @@ fn look(request: ContextId, sale: &Rc<Sale>, now: Moment, deadline_us: Option<u6
     let deadline_us = |vm: &crate::vm::Vm| {
         deadline_us.unwrap_or_else(|| us.saturating_add(vm.settings.redis.deadline_ms * 1_000))
     };
-    match (identify(sale, keyring.as_deref(), suspended, time.redis_ms, &Headers), keyring) {
-        (Identified::Refused(refused), _) => Step::Told(Verdict::refuse(sale, None, refused)),
-        (Identified::Visitor(visitor), Some(keyring)) => with(|vm| {
-            let dice = &mut vm.dice;
-            let books = vm.books.entry(Rc::clone(&sale.tag)).or_default();
-            let decision = rule(sale, books, &keyring, &visitor, time, || dice.roll());
-            match decision {
-                Decision::Ask { won } => {
-                    let deadline_us = deadline_us(vm);
-                    vm.ask_about(Guest {
-                        request,
-                        sale: Rc::clone(sale),
-                        visitor,
-                        won,
-                        deadline_us,
-                    })
-                }
-                Decision::Wait => {
-                    let deadline_us = deadline_us(vm);
-                    vm.wait(request, sale, Some(visitor.user), deadline_us)
-                }
-                told => Verdict::of(told, sale, &visitor).map_or(Step::Waits, Step::Told),
-            }
-        }),
-        _ => with(|vm| {
-            let deadline_us = deadline_us(vm);
+    let applicant = match examine(sale, suspended, time.redis_ms, &Headers) {
+        Ok(applicant) => applicant,
+        Err(refused) => return Step::Told(Verdict::refuse(sale, None, refused)),
+    };
+    with(|vm| {
+        let deadline_us = deadline_us(vm);
+        let Some(keyring) = keyring else {
             // Redis serves and has no keyring: waiting would not help.
             if vm.main.link.is_ready() {
                 return Step::Told(Verdict::without_redis(sale, None, None));
             }
-            vm.wait(request, sale, None, deadline_us)
-        }),
-    }
+            return vm.wait(request, sale, None, deadline_us);
+        };
+        let dice = &mut vm.dice;
+        let books = vm.books.entry(Rc::clone(&sale.tag)).or_default();
+        let known = Known { books, keyring: &keyring, passes: &mut vm.passes };
+        let (visitor, decision) = rule(sale, known, applicant, time, || dice.roll());
+        match decision {
+            Decision::Ask { won } => {
+                vm.ask_about(Guest { request, sale: Rc::clone(sale), visitor, won, deadline_us })
+            }
+            Decision::Wait => vm.wait(request, sale, Some(visitor.user), deadline_us),
+            told => Verdict::of(told, sale, &visitor.user).map_or(Step::Waits, Step::Told),
+        }
+    })
 }
 
 impl crate::vm::Vm {

@@ -16,6 +16,7 @@ use sale::config::{Redis, Sale, Settings, Via};
 use sale::draw::Dice;
 use sale::keyring::Keyring;
 use sale::patience::Patience;
+use sale::verified::VerifiedPasses;
 
 use crate::counts::Counts;
 use crate::desk::Desk;
@@ -61,6 +62,7 @@ pub(crate) struct Vm {
     pub(crate) keyring_wanted: bool,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
+    pub(crate) passes: VerifiedPasses,
     pub(crate) main: Wire,
     pub(crate) durable: Wire,
     pub(crate) scripts: Scripts,
@@ -89,12 +91,7 @@ pub(crate) fn with<T>(use_it: impl FnOnce(&mut Vm) -> T) -> T {
 
 impl Vm {
     fn new() -> Self {
-        let mut key = [0; 16];
-        // Without randomness the clock has to do: draws per request are no secret.
-        if host::random(&mut key).is_err() {
-            key = u128::from(host::clock_nanos()).to_le_bytes();
-        }
-        let mut dice = Dice::new(key);
+        let mut dice = Dice::new(random_key());
         let (main, durable) = (Wire::new(dice.roll()), Wire::new(dice.roll()));
         Self {
             roots: Vec::new(),
@@ -107,6 +104,7 @@ impl Vm {
             keyring_wanted: false,
             clock: Clock::default(),
             dice,
+            passes: VerifiedPasses::new(random_key()),
             main,
             durable,
             scripts: Scripts::default(),
@@ -140,7 +138,10 @@ impl Vm {
         self.roots.push((root, Rc::new(settings)));
         self.activate(now);
         if replicated {
-            self.durable.link.adopt(root, link.clone(), now);
+            // A Redis that waits for its replica is not away; it looks up from that only ten times a
+            // second.
+            let patient = link::Settings { deadline: link.deadline * 4, ..link.clone() };
+            self.durable.link.adopt(root, patient, now);
         }
         self.main.link.adopt(root, link, now);
     }
@@ -346,6 +347,15 @@ impl Vm {
     pub(crate) fn note(&mut self, level: Level, line: String) {
         self.notes.push((level, line));
     }
+}
+
+/// 16 random bytes. Without a source of randomness, which no proxy lacks, the clock has to do.
+fn random_key() -> [u8; 16] {
+    let mut key = [0; 16];
+    if host::random(&mut key).is_err() {
+        key = u128::from(host::clock_nanos()).to_le_bytes();
+    }
+    key
 }
 
 fn link_settings(redis: &Redis, password: String) -> link::Settings {

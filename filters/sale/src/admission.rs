@@ -80,16 +80,16 @@ impl Verdict {
     }
 
     /// The verdict of a decision, unless somebody has to be asked or waited for first.
-    pub fn of(decision: Decision, sale: &Rc<Sale>, visitor: &Visitor) -> Option<Self> {
+    pub fn of(decision: Decision, sale: &Rc<Sale>, user: &UserKey) -> Option<Self> {
         match decision {
             Decision::Pass { number, by_pass, renewed } => Some(Self::Pass {
                 sale: Rc::clone(sale),
-                user: Some(visitor.user),
+                user: Some(*user),
                 number: Some(number),
                 cookie: renewed,
                 outcome: if by_pass { Outcome::Pass } else { Outcome::Known },
             }),
-            Decision::Refuse(refused) => Some(Self::refuse(sale, Some(visitor.user), refused)),
+            Decision::Refuse(refused) => Some(Self::refuse(sale, Some(*user), refused)),
             Decision::Ask { .. } | Decision::Wait => None,
         }
     }
@@ -309,7 +309,7 @@ impl Guest {
                     _ => Outcome::Known,
                 };
                 let cookie = keyring.and_then(|keyring| {
-                    new_pass(&self.sale, books, keyring, &self.visitor, number, now)
+                    new_pass(&self.sale, books, keyring, &self.visitor.user, number, now)
                 });
                 Some(Verdict::Pass {
                     sale: Rc::clone(&self.sale),

@@ -4,7 +4,7 @@ use crate::keyring::tests::ring;
 use crate::replies::Begun;
 
 fn guest(request: u32, sale: &Rc<Sale>, deadline_us: u64) -> Guest {
-    let visitor = Visitor { user: [request as u8; 16], name: None, cookies: None };
+    let visitor = Visitor { user: [request as u8; 16], name: None };
     Guest { request, sale: Rc::clone(sale), visitor, won: true, deadline_us }
 }
 

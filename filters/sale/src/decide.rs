@@ -1,6 +1,6 @@
 //! The decision on one request, in the order in which its steps are taken:
 //!
-//! denied networks, suspended, window, identity, denied users ([`identify`]: needs the request);
+//! denied networks, suspended, window, identity, denied users ([`examine`]: needs the request);
 //! known permit or valid pass, throttle, sold out, lottery ([`rule`]: needs the worker's view of the
 //! books). Only who is left after all of that is asked about in Redis.
 
@@ -12,7 +12,8 @@ use crate::config::{Durability, Sale, Source};
 use crate::draw::{self, Draw, DrawKey};
 use crate::identity::{client_address, cookies, usable, UserKey};
 use crate::keyring::Keyring;
-use crate::pass;
+use crate::pass::{self, Claims};
+use crate::verified::VerifiedPasses;
 
 /// How long after the end of a round permits of that round may still become known: an admission
 /// under way, and the poll that brings it.
@@ -28,15 +29,22 @@ pub trait Request {
     fn header(&self, name: &str) -> Option<Vec<u8>>;
 }
 
-/// Who makes a request.
+/// What a request says of who makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applicant {
+    /// The raw user id.
+    pub id: Vec<u8>,
+    /// The Cookie header, when the sale has passes.
+    pub cookies: Option<Vec<u8>>,
+}
+
+/// Who makes a request, recognised by the keyring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visitor {
     /// The hash of the user id.
     pub user: UserKey,
     /// The user id, where Redis gets it as it is.
     pub name: Option<Box<str>>,
-    /// The Cookie header, when the sale has passes.
-    pub cookies: Option<Vec<u8>>,
 }
 
 /// A refusal, and in how many milliseconds another try makes sense, where that is known.
@@ -63,52 +71,16 @@ impl Refused {
     }
 }
 
-/// What came of looking at the request alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identified {
-    /// Somebody who may be let in.
-    Visitor(Visitor),
-    /// Nobody can be recognised without the keyring.
-    NoKeyring,
-    /// It is over already.
-    Refused(Refused),
-}
-
 /// The first half: networks, suspension, window, identity, denied users.
-pub fn identify(
-    sale: &Sale,
-    keyring: Option<&Keyring>,
-    suspended: bool,
-    now_ms: u64,
-    request: &impl Request,
-) -> Identified {
-    match admissible(sale, suspended, now_ms, request) {
-        Err(refused) => Identified::Refused(refused),
-        Ok(raw) => match keyring {
-            None => Identified::NoKeyring,
-            Some(keyring) => {
-                let name = if sale.plain { String::from_utf8(raw.id.clone()).ok() } else { None };
-                Identified::Visitor(Visitor {
-                    user: keyring.identity.hash(&raw.id),
-                    name: name.map(Into::into),
-                    cookies: raw.cookies,
-                })
-            }
-        },
-    }
-}
-
-struct Raw {
-    id: Vec<u8>,
-    cookies: Option<Vec<u8>>,
-}
-
-fn admissible(
+///
+/// # Errors
+/// The refusal.
+pub fn examine(
     sale: &Sale,
     suspended: bool,
     now_ms: u64,
     request: &impl Request,
-) -> Result<Raw, Refused> {
+) -> Result<Applicant, Refused> {
     let mut address = None;
     if !sale.denied_networks.is_empty() {
         address = peer(request);
@@ -145,7 +117,7 @@ fn admissible(
     if sale.denied_users.contains(&id) {
         return Err(Refused::at_all(Refusal::Denied));
     }
-    Ok(Raw { id, cookies: cookies.filter(|_| sale.pass.is_some()) })
+    Ok(Applicant { id, cookies: cookies.filter(|_| sale.pass.is_some()) })
 }
 
 fn peer(request: &impl Request) -> Option<IpAddr> {
@@ -184,20 +156,101 @@ pub enum Decision {
 /// `random` is drawn from at most once.
 pub fn rule(
     sale: &Sale,
+    state: Known<'_>,
+    applicant: Applicant,
+    now: Now,
+    random: impl FnOnce() -> u64,
+) -> (Visitor, Decision) {
+    let Known { books, keyring, passes } = state;
+    let shown = Shown::new(sale, keyring, passes, &applicant, books.generation(), now);
+    let user = shown.user;
+    let name = if sale.plain { String::from_utf8(applicant.id).ok() } else { None };
+    let visitor = Visitor { user, name: name.map(Into::into) };
+    let decision = match permitted(sale, books, keyring, &shown, now) {
+        Some(pass) => pass,
+        None => compete(sale, books, keyring, &user, now, random),
+    };
+    (visitor, decision)
+}
+
+/// What a worker knows when it rules.
+pub struct Known<'a> {
+    /// Its view of the books.
+    pub books: &'a mut Books,
+    /// The keys.
+    pub keyring: &'a Keyring,
+    /// The passes that it has verified before.
+    pub passes: &'a mut VerifiedPasses,
+}
+
+/// An applicant who was recognised, and the pass that was shown, if it is good.
+struct Shown {
+    user: UserKey,
+    claims: Option<Claims>,
+}
+
+impl Shown {
+    fn new(
+        sale: &Sale,
+        keyring: &Keyring,
+        passes: &mut VerifiedPasses,
+        applicant: &Applicant,
+        generation: Option<u64>,
+        now: Now,
+    ) -> Self {
+        let hash = || keyring.identity.hash(&applicant.id);
+        let (Some(rule), Some(header)) = (&sale.pass, &applicant.cookies) else {
+            return Self { user: hash(), claims: None };
+        };
+        let now_s = now.redis_ms / 1_000;
+        let mut candidates = cookies(header, rule.cookie.as_bytes()).peekable();
+        let Some(first) = candidates.peek() else { return Self { user: hash(), claims: None } };
+        let print = passes.print(&sale.tag, &applicant.id, first);
+        let current = |claims: &Claims| pass::stands(claims, keyring, now_s, generation);
+        if let Some((user, claims)) = passes.get(print).filter(|(_, claims)| current(claims)) {
+            return Self { user, claims: Some(claims) };
+        }
+        let user = hash();
+        let claims = pass::verify(keyring, &sale.tag, &user, now_s, generation, candidates);
+        if let Some(claims) = claims {
+            passes.insert(print, user, claims);
+        }
+        Self { user, claims }
+    }
+}
+
+/// Known permits and valid passes go through whatever has become of Redis and the books.
+fn permitted(
+    sale: &Sale,
+    books: &Books,
+    keyring: &Keyring,
+    shown: &Shown,
+    now: Now,
+) -> Option<Decision> {
+    let known = books.permits.number(&shown.user);
+    let number = known.or(shown.claims.map(|claims| claims.number))?;
+    let (now_s, ttl_s) =
+        (now.redis_ms / 1_000, sale.pass.as_ref().map_or(0, |rule| rule.ttl_ms) / 1_000);
+    let fresh = shown.claims.is_some_and(|claims| pass::fresh(&claims, keyring, now_s, ttl_s));
+    let renewed =
+        if fresh { None } else { new_pass(sale, books, keyring, &shown.user, number, now) };
+    Some(Decision::Pass { number, by_pass: known.is_none(), renewed })
+}
+
+/// Those without a permit: throttle, sold out, lottery.
+fn compete(
+    sale: &Sale,
     books: &mut Books,
     keyring: &Keyring,
-    visitor: &Visitor,
+    user: &UserKey,
     now: Now,
     random: impl FnOnce() -> u64,
 ) -> Decision {
-    if let Some(pass) = permitted(sale, books, keyring, visitor, now) {
-        return pass;
-    }
     if books.standing() == Standing::Unknown {
         return Decision::Wait;
     }
     if sale.min_interval_ms > 0 {
-        let tried = books.throttle.pass(&visitor.user, now.redis_ms, sale.min_interval_ms);
+        let tried = books.throttle.pass(user, now.redis_ms, sale.min_interval_ms);
         if let Err(left_ms) = tried {
             return Decision::Refuse(Refused::until(Refusal::Throttled, left_ms));
         }
@@ -208,7 +261,7 @@ pub fn rule(
     let won = match sale.draw {
         Draw::PerRequest => !draw::loses(random(), sale.block_ratio),
         Draw::PerUser { round_ms } => {
-            let drawn = per_user(sale, books, &keyring.draw, &visitor.user, round_ms, now.redis_ms);
+            let drawn = per_user(sale, books, &keyring.draw, user, round_ms, now.redis_ms);
             match drawn {
                 Ok(won) => won,
                 Err(refused) => return Decision::Refuse(refused),
@@ -216,40 +269,10 @@ pub fn rule(
         }
     };
     if let Some(refused) = closed(books.standing(), now.redis_ms) {
-        books.throttle.forgive(&visitor.user);
+        books.throttle.forgive(user);
         return Decision::Refuse(refused);
     }
     Decision::Ask { won }
-}
-
-/// Known permits and valid passes go through whatever has become of Redis and the books.
-fn permitted(
-    sale: &Sale,
-    books: &Books,
-    keyring: &Keyring,
-    visitor: &Visitor,
-    now: Now,
-) -> Option<Decision> {
-    let known = books.permits.number(&visitor.user);
-    let Some(rule) = &sale.pass else {
-        return known.map(|number| Decision::Pass { number, by_pass: false, renewed: None });
-    };
-    let now_s = now.redis_ms / 1_000;
-    let ttl_s = rule.ttl_ms / 1_000;
-    let header = visitor.cookies.as_deref().unwrap_or_default();
-    let shown = cookies(header, rule.cookie.as_bytes());
-    let generation = books.generation();
-    if let Some(number) = known {
-        let fresh = pass::plausible(keyring, now_s, ttl_s, generation, shown);
-        let renewed =
-            if fresh { None } else { new_pass(sale, books, keyring, visitor, number, now) };
-        return Some(Decision::Pass { number, by_pass: false, renewed });
-    }
-    let claims = pass::verify(keyring, &sale.tag, &visitor.user, now_s, generation, shown)?;
-    let fresh = pass::fresh(&claims, keyring, now_s, ttl_s, generation);
-    let renewed =
-        if fresh { None } else { new_pass(sale, books, keyring, visitor, claims.number, now) };
-    Some(Decision::Pass { number: claims.number, by_pass: true, renewed })
 }
 
 /// The value of a pass for somebody who holds a permit. `None` when the sale has none, or when the
@@ -258,13 +281,13 @@ pub fn new_pass(
     sale: &Sale,
     books: &Books,
     keyring: &Keyring,
-    visitor: &Visitor,
+    user: &UserKey,
     number: u64,
     now: Now,
 ) -> Option<String> {
     let rule = sale.pass.as_ref()?;
     let expiry_s = now.redis_ms.saturating_add(rule.ttl_ms) / 1_000;
-    pass::mint(keyring, &sale.tag, &visitor.user, expiry_s, books.generation()?, number)
+    pass::mint(keyring, &sale.tag, user, expiry_s, books.generation()?, number)
 }
 
 /// The draw of a user. A loser is refused here and now, unless there may be a permit from an earlier

@@ -37,14 +37,15 @@ impl Request for Asked {
 const OPEN: u64 = 500_000;
 
 fn refusal(sale: &Sale, now_ms: u64, request: &Asked) -> Option<Refusal> {
-    match identify(sale, Some(&ring(1)), false, now_ms, request) {
-        Identified::Refused(refused) => Some(refused.why),
-        _ => None,
-    }
+    examine(sale, false, now_ms, request).err().map(|refused| refused.why)
 }
 
-fn visitor(name: &str) -> Visitor {
-    Visitor { user: ring(1).identity.hash(name.as_bytes()), name: None, cookies: None }
+fn applicant(name: &str) -> Applicant {
+    Applicant { id: name.into(), cookies: None }
+}
+
+fn hash(name: &str) -> UserKey {
+    ring(1).identity.hash(name.as_bytes())
 }
 
 fn at(redis_ms: u64) -> Now {
@@ -89,8 +90,20 @@ fn poll(books: &mut Books, ms: u64, limit: u64, count: u64) {
     books.polled(&polled, true, &crate::books::Reading::Hashed, at(ms));
 }
 
-fn ask(sale: &Sale, books: &mut Books, visitor: &Visitor, now_ms: u64) -> Decision {
-    rule(sale, books, &ring(1), visitor, at(now_ms), || u64::MAX)
+fn ask(sale: &Sale, books: &mut Books, applicant: &Applicant, now_ms: u64) -> Decision {
+    ruled(sale, books, applicant, now_ms, u64::MAX).1
+}
+
+fn ruled(
+    sale: &Sale,
+    books: &mut Books,
+    applicant: &Applicant,
+    now_ms: u64,
+    bits: u64,
+) -> (Visitor, Decision) {
+    let mut passes = VerifiedPasses::new([1; 16]);
+    let known = Known { books, keyring: &ring(1), passes: &mut passes };
+    rule(sale, known, applicant.clone(), at(now_ms), || bits)
 }
 
 #[test]
@@ -113,36 +126,34 @@ fn the_steps_come_in_order_and_nothing_is_read_in_vain() {
 
     let suspended = sale(&[("\"suspended\": false}]", "\"suspended\": true}]")]);
     assert_eq!(refusal(&suspended, 1, &request), Some(Refusal::Suspended));
-    let by_hand = identify(&open, None, true, 1, &request);
-    assert_eq!(by_hand, Identified::Refused(Refused::at_all(Refusal::Suspended)));
+    let by_hand = examine(&open, true, 1, &request);
+    assert_eq!(by_hand, Err(Refused::at_all(Refusal::Suspended)));
 }
 
 #[test]
 fn not_started_tells_how_long_it_takes() {
-    let refused = identify(&sale(&[]), None, false, 97_500, &Asked::with(&[]));
-    assert_eq!(refused, Identified::Refused(Refused::until(Refusal::NotStarted, 2_500)));
+    let refused = examine(&sale(&[]), false, 97_500, &Asked::with(&[]));
+    assert_eq!(refused, Err(Refused::until(Refusal::NotStarted, 2_500)));
 }
 
 #[test]
-fn without_the_keyring_nobody_is_recognised_and_denied_users_are_refused_all_the_same() {
+fn denied_users_are_refused_without_any_keyring() {
     let hash = crate::identity::first_half(&Sha256::digest(b"shop/laptop/1\0mallory").into());
     let denied = format!("\"users\": [\"{}\"]", crate::identity::hex_text(&hash));
     let denied = sale(&[("\"users\": []", &denied)]);
     let alice = Asked::with(&[("authorization", "alice")]);
-    assert_eq!(identify(&denied, None, false, OPEN, &alice), Identified::NoKeyring);
+    assert!(examine(&denied, false, OPEN, &alice).is_ok());
     let mallory = Asked::with(&[("authorization", "mallory")]);
-    let refused = Identified::Refused(Refused::at_all(Refusal::Denied));
-    assert_eq!(identify(&denied, None, false, OPEN, &mallory), refused);
+    assert_eq!(refusal(&denied, OPEN, &mallory), Some(Refusal::Denied));
 }
 
 #[test]
 fn users_are_found_in_header_cookie_and_address() {
-    let user =
-        |sale: &Sale, request: &Asked| match identify(sale, Some(&ring(1)), false, OPEN, request) {
-            Identified::Visitor(visitor) => Some((visitor.user, visitor.name)),
-            _ => None,
-        };
-    let hash = |raw: &str| ring(1).identity.hash(raw.as_bytes());
+    let user = |sale: &Sale, request: &Asked| {
+        let applicant = examine(sale, false, OPEN, request).ok()?;
+        let (visitor, _) = ruled(sale, &mut Books::default(), &applicant, OPEN, 0);
+        Some((visitor.user, visitor.name))
+    };
     let request = Asked::with(&[("authorization", "alice"), ("cookie", "a=1; uid=bob")]);
     assert_eq!(user(&sale(&[]), &request), Some((hash("alice"), None)));
     let cookie = sale(&[("\"header\": \"Authorization\"", "\"cookie\": \"uid\"")]);
@@ -166,36 +177,39 @@ fn an_address_that_cannot_be_read_is_denied_where_networks_are() {
 fn a_known_permit_passes_whatever_the_books_have_become() {
     let sale = sale(&[("\"minIntervalMs\": 0", "\"minIntervalMs\": 9000")]);
     let mut books = books(OPEN, 1, 1);
-    let alice = visitor("alice");
-    books.granted(alice.user, Ruling::Admitted(1), 1, None);
+    let alice = applicant("alice");
+    books.granted(hash("alice"), Ruling::Admitted(1), 1, None);
     for _ in 0..3 {
         let pass = Decision::Pass { number: 1, by_pass: false, renewed: None };
         assert_eq!(ask(&sale, &mut books, &alice, OPEN + 9_000), pass);
-        books.granted(alice.user, Ruling::Known(1), 1, None);
+        books.granted(hash("alice"), Ruling::Known(1), 1, None);
     }
 }
 
 #[test]
 fn a_pass_lets_its_user_through_without_any_books() {
     let sale = sale(&[("\"pass\": null", "\"pass\": {\"cookie\": \"p\", \"ttlMs\": 100000}")]);
-    let mut alice = visitor("alice");
-    let pass = pass::mint(&ring(1), &sale.tag, &alice.user, OPEN / 1_000 + 90, 1, 7).unwrap();
+    let mut alice = applicant("alice");
+    let pass = pass::mint(&ring(1), &sale.tag, &hash("alice"), OPEN / 1_000 + 90, 1, 7).unwrap();
     alice.cookies = Some(format!("x=y; p={pass}").into_bytes());
     let through = Decision::Pass { number: 7, by_pass: true, renewed: None };
     assert_eq!(ask(&sale, &mut Books::default(), &alice, OPEN), through);
 
     let mut books = books(OPEN, 9, 1);
     assert_eq!(ask(&sale, &mut books, &alice, OPEN), through);
-    let other = Visitor { cookies: alice.cookies.clone(), ..visitor("bob") };
-    assert_eq!(ask(&sale, &mut books, &other, OPEN), ask(&sale, &mut books, &visitor("bob"), OPEN));
+    let other = Applicant { cookies: alice.cookies.clone(), ..applicant("bob") };
+    assert_eq!(
+        ask(&sale, &mut books, &other, OPEN),
+        ask(&sale, &mut books, &applicant("bob"), OPEN)
+    );
 }
 
 #[test]
 fn who_is_known_gets_a_pass_and_keeps_it_while_it_is_fresh() {
     let sale = sale(&[("\"pass\": null", "\"pass\": {\"cookie\": \"p\", \"ttlMs\": 100000}")]);
     let mut books = books(OPEN, 9, 1);
-    let mut alice = visitor("alice");
-    books.granted(alice.user, Ruling::Admitted(3), 1, None);
+    let mut alice = applicant("alice");
+    books.granted(hash("alice"), Ruling::Admitted(3), 1, None);
     let Decision::Pass { renewed: Some(pass), .. } = ask(&sale, &mut books, &alice, OPEN) else {
         panic!("no pass");
     };
@@ -210,29 +224,29 @@ fn the_throttle_comes_before_sold_out() {
     let sale = sale(&[("\"minIntervalMs\": 0", "\"minIntervalMs\": 9000")]);
     let mut books = books(OPEN, 1, 1);
     let sold_out = Decision::Refuse(Refused::at_all(Refusal::SoldOut));
-    assert_eq!(ask(&sale, &mut books, &visitor("bob"), OPEN + 2_000), sold_out);
+    assert_eq!(ask(&sale, &mut books, &applicant("bob"), OPEN + 2_000), sold_out);
     let throttled = Decision::Refuse(Refused::until(Refusal::Throttled, 8_000));
-    assert_eq!(ask(&sale, &mut books, &visitor("bob"), OPEN + 3_000), throttled);
+    assert_eq!(ask(&sale, &mut books, &applicant("bob"), OPEN + 3_000), throttled);
 }
 
 #[test]
 fn per_request_every_unknown_user_is_asked_about_with_the_outcome_of_the_draw() {
     let sale = sale(&[("PerUser", "PerRequest")]);
     let mut books = books(OPEN, 5, 1);
-    let roll =
-        |books: &mut Books, bits| rule(&sale, books, &ring(1), &visitor("bob"), at(OPEN), || bits);
+    let roll = |books: &mut Books, bits| ruled(&sale, books, &applicant("bob"), OPEN, bits).1;
     assert_eq!(roll(&mut books, 0), Decision::Ask { won: false });
     assert_eq!(roll(&mut books, u64::MAX), Decision::Ask { won: true });
 }
 
 /// Somebody whose draws of the first rounds have these outcomes.
-fn somebody(sale: &Sale, outcomes: &[bool]) -> Visitor {
-    let drawn = |who: &Visitor| {
+fn somebody(sale: &Sale, outcomes: &[bool]) -> Applicant {
+    let drawn = |who: &Applicant| {
+        let user = ring(1).identity.hash(&who.id);
         (0..).zip(outcomes).all(|(round, won)| {
-            draw::blocked(&ring(1).draw, &who.user, &sale.tag, round, sale.block_ratio) != *won
+            draw::blocked(&ring(1).draw, &user, &sale.tag, round, sale.block_ratio) != *won
         })
     };
-    (0..10_000).map(|n| visitor(&n.to_string())).find(drawn).unwrap()
+    (0..10_000).map(|n| applicant(&n.to_string())).find(drawn).unwrap()
 }
 
 #[test]
@@ -284,10 +298,10 @@ fn while_the_books_cannot_be_written_nobody_new_gets_in_and_no_try_is_counted() 
     {
         books.begun(&begun(status), at(OPEN - 100));
         let unavailable = Decision::Refuse(Refused::until(Refusal::Unavailable, retry_ms));
-        assert_eq!(ask(&sale, &mut books, &visitor("bob"), OPEN), unavailable);
+        assert_eq!(ask(&sale, &mut books, &applicant("bob"), OPEN), unavailable);
     }
     books.begun(&begun(Status::Healing), at(OPEN - 600));
-    assert_eq!(ask(&sale, &mut books, &visitor("bob"), OPEN), Decision::Ask { won: true });
+    assert_eq!(ask(&sale, &mut books, &applicant("bob"), OPEN), Decision::Ask { won: true });
 }
 
 proptest! {
@@ -295,9 +309,9 @@ proptest! {
     fn retrying_within_a_round_never_helps(name in "[a-z]{1,8}", moments in prop::collection::vec(0u64..60_000, 2..20)) {
         let sale = sale(&[]);
         let mut books = books(101_000, 5, 1);
-        let first = matches!(ask(&sale, &mut books, &visitor(&name), 100_000), Decision::Ask { won: true });
+        let first = matches!(ask(&sale, &mut books, &applicant(&name), 100_000), Decision::Ask { won: true });
         for moment in moments {
-            let again = matches!(ask(&sale, &mut books, &visitor(&name), 100_000 + moment), Decision::Ask { won: true });
+            let again = matches!(ask(&sale, &mut books, &applicant(&name), 100_000 + moment), Decision::Ask { won: true });
             prop_assert_eq!(first, again);
         }
     }
@@ -306,8 +320,8 @@ proptest! {
     fn any_headers_are_looked_at_without_harm(header in "\\PC*", cookie in "\\PC*", now_ms: u64) {
         let sale = sale(&[("\"pass\": null", "\"pass\": {\"cookie\": \"p\", \"ttlMs\": 100000}")]);
         let request = Asked::with(&[("authorization", &header), ("cookie", &cookie)]);
-        if let Identified::Visitor(visitor) = identify(&sale, Some(&ring(1)), false, now_ms, &request) {
-            let _ = ask(&sale, &mut Books::default(), &visitor, now_ms);
+        if let Ok(applicant) = examine(&sale, false, now_ms, &request) {
+            let _ = ask(&sale, &mut Books::default(), &applicant, now_ms);
         }
     }
 }

@@ -20,3 +20,4 @@ pub mod patience;
 pub mod permits;
 pub mod replies;
 pub mod throttle;
+pub mod verified;
