@@ -13,6 +13,10 @@ use crate::resp::{Bounds, Decoder};
 use crate::value::Value;
 use crate::waiting::Pending;
 
+/// Turns of the worker's event loop (each has at most one tick) in which a message gets out and its reply in, through the
+/// bridge both ways.
+const TURNS: u32 = 6;
+
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -40,7 +44,9 @@ pub(crate) struct Connection<R> {
     pub(crate) too_old: bool,
     pub(crate) decoder: Decoder,
     pub(crate) sent_at: Moment,
-    pub(crate) heard_at: Moment,
+    heard_at: Moment,
+    /// Ticks since the last message or reply.
+    ticks: u32,
     slots: VecDeque<Slot<R>>,
 }
 
@@ -93,6 +99,7 @@ impl<R> Connection<R> {
             decoder: Decoder::new(bounds),
             sent_at: now,
             heard_at: now,
+            ticks: 0,
             slots: VecDeque::new(),
         }
     }
@@ -102,12 +109,35 @@ impl<R> Connection<R> {
         self.slots.is_empty()
     }
 
-    /// How long replies have been due without a byte from the server.
+    /// A message leaves.
+    pub(crate) fn sends(&mut self, now: Moment) {
+        self.sent_at = now;
+        self.ticks = 0;
+    }
+
+    /// Bytes have come.
+    pub(crate) fn hears(&mut self, now: Moment) {
+        self.heard_at = now;
+        self.ticks = 0;
+    }
+
+    /// A tick has come.
+    pub(crate) fn ticks(&mut self) {
+        self.ticks = self.ticks.saturating_add(1);
+    }
+
+    /// How long replies have been due without a byte from the server. Nothing, until the worker has had its turns to read:
+    /// one that is busy with thousands of requests finds replies late that have long been lying in its sockets.
     pub(crate) fn silence(&self, now: Moment) -> Duration {
-        if self.is_idle() {
+        if self.is_idle() || self.ticks < TURNS {
             return Duration::ZERO;
         }
         now.since(self.sent_at.max(self.heard_at))
+    }
+
+    /// Whether what comes now comes in time.
+    pub(crate) fn is_prompt(&self, now: Moment, limit: Duration) -> bool {
+        now.since(self.sent_at) < limit || self.ticks < TURNS
     }
 
     /// Queues commands of the link's own.

@@ -15,7 +15,8 @@ use crate::state::{Link, Root};
 const IDLE_BACKOFF: Duration = Duration::from_secs(1);
 
 impl<R> Link<R> {
-    /// Time has passed: deadlines, silence, the next attempt to connect. Call it on every tick.
+    /// Time has passed: deadlines, silence, the next attempt to connect. Call it on every tick. Deadlines are judged here
+    /// only: who knows that the worker was too busy to read may leave a tick out.
     pub fn tick(&mut self, now: Moment) {
         self.now = now;
         let mut expired = Vec::new();
@@ -39,6 +40,7 @@ impl<R> Link<R> {
         let Some(settings) = self.settings() else { return };
         let (deadline, connect, stuck) = (settings.deadline, settings.connect, settings.stuck);
         let Some(mut connection) = self.take(token) else { return };
+        connection.ticks();
         let silence = connection.silence(now);
         let silent =
             |limit: Duration| format!("Redis has not answered for {} ms", limit.as_millis());

@@ -80,7 +80,7 @@ impl<R> Link<R> {
                 }
             }
         };
-        connection.heard_at = now;
+        connection.hears(now);
         for pending in again.into_iter().rev() {
             self.waiting.push_front(pending);
         }
@@ -150,7 +150,7 @@ impl<R> Link<R> {
         }
         if connection.phase == Phase::Stalled {
             let limit = self.settings().map_or(Duration::ZERO, |settings| settings.deadline);
-            if now.since(connection.sent_at) < limit {
+            if connection.is_prompt(now, limit) {
                 connection.phase = Phase::Ready;
                 if self.current == Some(connection.token) {
                     self.back();

@@ -254,13 +254,13 @@ impl<R> Link<R> {
             }
         }
         for at in 0..self.connections.len() {
-            let bytes = self.fill(at, now);
+            let bytes = self.fill(at);
             let Some(connection) = self.connections.get_mut(at).filter(|_| !bytes.is_empty())
             else {
                 self.send_buffer = bytes;
                 continue;
             };
-            connection.sent_at = now;
+            connection.sends(now);
             self.stats.batches += 1;
             return Some(Action::Send { root: connection.root, token: connection.token, bytes });
         }
@@ -268,7 +268,7 @@ impl<R> Link<R> {
     }
 
     /// What is to leave on a connection, if anything.
-    fn fill(&mut self, at: usize, now: Moment) -> Vec<u8> {
+    fn fill(&mut self, at: usize) -> Vec<u8> {
         let mut out = core::mem::take(&mut self.send_buffer);
         out.clear();
         let room = self.settings().map_or(0, |settings| settings.outstanding);
@@ -298,21 +298,14 @@ impl<R> Link<R> {
         if !connection.is_idle() {
             return out;
         }
-        let (mut left, mut expired) = (room, Vec::new());
+        let mut left = room;
         // a command that is heavier than the bound still leaves, alone
         while let Some(pending) =
             self.waiting.pop(lanes, if connection.is_idle() { usize::MAX } else { left })
         {
-            if pending.deadline <= now {
-                expired.push(pending);
-                continue;
-            }
             left = left.saturating_sub(pending.command.weight as usize);
             connection.ask(pending, &mut out);
             self.stats.commands += 1;
-        }
-        for pending in expired {
-            self.time_out(pending, false);
         }
         out
     }

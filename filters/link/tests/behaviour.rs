@@ -363,14 +363,18 @@ fn a_late_reply_answers_nobody_else() {
 }
 
 #[test]
-fn what_expired_in_the_queue_is_not_sent() {
+fn deadlines_are_judged_on_ticks_only() {
     let mut rig = Rig::serving();
     rig.submit(Lane::Normal, Command::new("A"), 1, 1000);
     rig.submit(Lane::Normal, Command::new("B"), 2, 15);
+    rig.submit(Lane::Normal, Command::new("C"), 3, 15);
     rig.milliseconds += 20;
     rig.reply(1, ":1\r\n");
-    assert_eq!(rig.take_sent(), ["A"]);
-    assert_eq!(rig.outcome(2), Some(&Outcome::TimedOut { sent: false }));
+    assert_eq!(rig.take_sent(), ["A", "B | C"]);
+    rig.reply(1, ":2\r\n");
+    assert_eq!(rig.outcome(2), Some(&replied(2)));
+    rig.tick(1);
+    assert_eq!(rig.outcome(3), Some(&Outcome::TimedOut { sent: true }));
 }
 
 // === a server that is away ===
@@ -398,6 +402,24 @@ fn silence_opens_the_breaker_and_late_replies_with_a_prompt_ping_close_it() {
     rig.reply(1, ":4\r\n");
     assert_eq!(rig.outcome(4), Some(&replied(4)));
     assert_eq!(rig.opened.len(), 1);
+}
+
+#[test]
+fn a_busy_worker_is_not_a_silent_server() {
+    let mut rig = Rig::serving();
+    rig.submit(Lane::Normal, Command::new("A"), 1, 5000);
+    // each turn of the event loop takes long, and the reply needs some of them
+    for _ in 0..5 {
+        rig.tick(90);
+        assert!(rig.link.is_ready());
+    }
+    rig.reply(1, ":1\r\n");
+    assert_eq!(rig.outcome(1), Some(&replied(1)));
+    rig.submit(Lane::Normal, Command::new("B"), 2, 5000);
+    for _ in 0..6 {
+        rig.tick(20);
+    }
+    assert!(!rig.link.is_ready());
 }
 
 #[test]
