@@ -132,9 +132,10 @@ class Gateway:
 
     def _keep_past(self) -> None:
         # Only these two are recalled by version (S8).
-        for url in (CLUSTER, LISTENER):
-            if self.serial:
-                self._past[url, self.wanted.version_of(url)] = self.wanted.of_type(url)
+        for url in (CLUSTER, LISTENER) if self.serial else ():
+            key = (url, self.wanted.version_of(url))
+            self._past[key] = self.wanted.of_type(url)
+            self._past.move_to_end(key)
         while len(self._past) > _PAST_VERSIONS:
             self._past.popitem(last=False)
 

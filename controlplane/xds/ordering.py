@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from controlplane.xds.progress import Progress
 
 
+_NEVER = float("inf")
+_NOW = float("-inf")
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The bounds, in seconds.
@@ -48,9 +52,16 @@ class Ordering:
         self._types = types
         self._timing = timing
         self._quiet_since: float | None = None
+        self._blocked = False
+        self._unblocked_at = _NOW
 
     def observe(self, now: float) -> None:
         """To be called before and after responses are made."""
+        blocked = self._refused()
+        if self._blocked and not blocked:
+            # What was refused is mended, but not confirmed yet: the bound begins anew.
+            self._unblocked_at = now
+        self._blocked = blocked
         if not self._at_rest():
             self._quiet_since = None
         elif self._quiet_since is None:
@@ -87,27 +98,34 @@ class Ordering:
         if kind.url == kinds.CLUSTER:
             return self._when_quiet(since)
         if kind.url == kinds.ENDPOINTS:
-            return self._when_gone(kinds.CLUSTER, name, since)
+            return self._when_unasked(name, since)
         if kind.url == kinds.ROUTES:
-            return self._when_gone(kinds.LISTENER, None, since)
+            return self._when_listeners_are_in_force(since)
         return since
 
     def _when_quiet(self, since: float) -> float:
         """When what can refer to clusters is in force; never, while the client refuses it."""
         if self._refused():
             return _NEVER
-        latest = since + self._timing.retire
+        latest = max(since, self._unblocked_at) + self._timing.retire
         if self._quiet_since is None:
             return latest
         return min(self._quiet_since + self._timing.linger, latest)
 
-    def _when_gone(self, parent: str, name: str | None, since: float) -> float:
-        """When the parents of a resource are gone: those clusters, or all changes of a type."""
-        state = self._types.get(parent)
-        if state is None or not state.seen or state.outstanding:
+    def _when_unasked(self, name: str, since: float) -> float:
+        """When no cluster asks for these endpoints; one that leaves takes them along."""
+        clusters = self._types.get(kinds.CLUSTER)
+        if clusters is None or not clusters.seen:
             return since + self._timing.retire
-        used = _asks(state, name) if name else not state.at_rest
-        return since + (self._timing.retire if used else self._timing.linger)
+        asking = _asking(clusters, name)
+        if asking & clusters.leaving.keys():
+            return _NEVER
+        return since + (self._timing.retire if asking else self._timing.linger)
+
+    def _when_listeners_are_in_force(self, since: float) -> float:
+        listeners = self._types.get(kinds.LISTENER)
+        settled = listeners is not None and listeners.seen and listeners.at_rest
+        return since + (self._timing.linger if settled else self._timing.retire)
 
     def _at_rest(self) -> bool:
         listeners = self._types.get(kinds.LISTENER)
@@ -124,13 +142,10 @@ class Ordering:
                 yield self._types[url]
 
 
-_NEVER = float("inf")
-_NOW = float("-inf")
-
-
-def _asks(clusters: Progress, endpoints: str) -> bool:
-    """Whether the client has a cluster that asks for these endpoints."""
-    for name, held in clusters.held.items():
-        if (name if isinstance(held, Claim) else held.endpoints) == endpoints:
-            return True
-    return False
+def _asking(clusters: Progress, endpoints: str) -> set[str]:
+    """The clusters that the client has and that ask for these endpoints."""
+    return {
+        name
+        for name, held in clusters.held.items()
+        if (name if isinstance(held, Claim) else held.endpoints) == endpoints
+    }

@@ -89,9 +89,7 @@ class Talk:
         if self.delta:
             return self.say(samples.delta(url, nonce=reply.nonce, error=error))
         names, version = self.names.get(url, ()), self.versions.get(url, "")
-        return self.say(
-            samples.sotw(url, names, nonce=reply.nonce, version=version, error=error)
-        )
+        return self.say(samples.sotw(url, names, nonce=reply.nonce, version=version, error=error))
 
     def replies(self) -> list[Reply]:
         """What the server says now."""

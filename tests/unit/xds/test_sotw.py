@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from controlplane.xds import kinds
@@ -13,11 +15,14 @@ from tests.unit.xds import samples
 from tests.unit.xds.samples import cluster, endpoints, extension, listener, routes, secret
 from tests.unit.xds.talk import Talk, listed
 
+if TYPE_CHECKING:
+    from controlplane.xds.resource import Resource
+
 CDS, EDS, SDS, ECDS = kinds.CLUSTER, kinds.ENDPOINTS, kinds.SECRET, kinds.EXTENSION
 LDS, RDS = kinds.LISTENER, kinds.ROUTES
 
 
-def talk(*resources: samples.Resource, **options: object) -> Talk:
+def talk(*resources: Resource, **options: object) -> Talk:
     return Talk(*resources, delta=False, **options)  # type: ignore[arg-type]
 
 
