@@ -165,8 +165,9 @@ impl Transport for World {
 
     fn cancel(&self, token: u32) {
         assert!(!self.receiving.get(), "cancelled in a receive callback");
-        let root = self.streams.borrow().get(&token).map(|stream| stream.root);
-        assert_eq!(root, Some(self.effective.get()), "cancelled with another root effective");
+        let (root, open) = self.streams.borrow().get(&token).map(|s| (s.root, s.open)).unwrap();
+        assert_eq!(root, self.effective.get(), "cancelled with another root effective");
+        assert!(open, "cancelled after its end");
         self.end(token);
     }
 }

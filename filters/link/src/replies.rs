@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use host::{Status, Token};
+use host::{ContextId, Status, Token};
 
 use crate::command::Command;
 use crate::connection::{Answer, Connection, Phase};
@@ -19,17 +19,21 @@ impl<R> Link<R> {
     pub fn opened(&mut self, result: Result<Token, Status>, now: Moment) {
         self.now = now;
         let Some((root, server)) = self.opening.take() else { return };
-        let token = match result {
-            Ok(token) if !self.closed_early.contains(&token) => token,
-            Ok(_) => return self.failed(&Problem::away("the stream to Redis closed at once"), now),
+        let problem = match result {
+            Ok(token) if !self.closed_early.contains(&token) => {
+                return self.greet(root, server, token, now);
+            }
+            Ok(_) => "the stream to Redis closed at once".to_owned(),
             Err(Status::PARSE_FAILURE) => {
-                let text = "Envoy does not know the cluster of the Redis bridge yet";
-                return self.failed(&Problem::away(text), now);
+                "Envoy does not know the cluster of the Redis bridge yet".to_owned()
             }
-            Err(status) => {
-                return self.failed(&Problem::away(format!("no stream to Redis: {status}")), now);
-            }
+            Err(status) => format!("no stream to Redis: {status}"),
         };
+        self.stats.connect_failures += 1;
+        self.failed(&Problem::away(problem), now);
+    }
+
+    fn greet(&mut self, root: ContextId, server: u32, token: Token, now: Moment) {
         let Some(newest) = self.roots.iter().find(|known| known.id == root) else { return };
         let mut connection = Connection::new(root, token, server, newest.settings.reply, now);
         connection.say(greeting(&newest.settings));

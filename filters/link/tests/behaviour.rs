@@ -647,6 +647,36 @@ fn an_older_root_serves_again_when_the_newest_is_deleted() {
 }
 
 #[test]
+fn the_connection_of_an_older_root_is_taken_up_again() {
+    let mut rig = Rig::serving();
+    rig.adopt(2, settings());
+    rig.tick(1);
+    rig.reply(2, HELLO);
+    // before the tick that would drop the old stream
+    rig.delete_root(2);
+    assert!(rig.link.is_ready());
+    rig.ask("A", 1);
+    assert_eq!(rig.sent.last().unwrap(), &(1, "A".to_owned()));
+    rig.tick(10);
+    assert!(rig.cancelled.is_empty());
+}
+
+#[test]
+fn a_stream_that_closed_before_it_was_known_is_not_used() {
+    let mut link = link::Link::<u32>::new(3);
+    let now = link::Moment::from_nanos(1);
+    link.saw_request();
+    link.adopt(ROOT, settings(), now);
+    link.tick(now);
+    assert!(matches!(link.next_action(true, now), Some(link::Action::Open { .. })));
+    link.closed(7, 14, now);
+    link.opened(Ok(7), now);
+    assert!(!link.owns(7));
+    assert_eq!(link.stats().connect_failures, 1);
+    assert!(link.next_action(true, now).is_none());
+}
+
+#[test]
 fn without_a_root_nothing_waits() {
     let mut rig = Rig::serving();
     rig.ask("A", 1);
