@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 NOOP = ROOT / "filters" / "target" / "wasm32-wasip1" / "release" / "noop_filter.wasm"
 GATEWAY = "bench/edge"
-_MANIFESTS = Path(__file__).parent / "manifests.yaml"
+MANIFESTS = Path(__file__).parent / "manifests.yaml"
 _FLASH_SALE = "sluice.flash-sale"
 _KNOWN_USERS = 1_000
 _STEP = 0.1
@@ -300,7 +300,7 @@ class Stage:
     def edit(self, revision: int) -> None:
         """Writes the manifests anew, in place at once, as editors do."""
         now = datetime.now(UTC)
-        text = Template(_MANIFESTS.read_text()).substitute(
+        text = Template(MANIFESTS.read_text()).substitute(
             redis=self._server.address,
             port=self.port,
             past=_instant(now - timedelta(hours=1)),
