@@ -16,14 +16,14 @@ pub fn cookie(data: &[u8]) {
     let accepts = |header: &[u8]| {
         verify(&ring, "shop/laptop/1", &USER, 1_000, Some(1), cookies(header, NAME)).is_some()
     };
-    assert!(!accepts(data));
     let good = mint(&ring, "shop/laptop/1", &USER, 2_000, 1, 42).unwrap().into_bytes();
+    // a cookie may stand anywhere in a header, and loses blanks and quotes at its edges
+    let holds = |header: &[u8]| cookies(header, NAME).take(3).any(|value| value == good);
+    assert_eq!(accepts(data), holds(data));
     let mut damaged = good.clone();
     for (byte, damage) in damaged.iter_mut().zip(data) {
         *byte ^= damage;
     }
     let header = [NAME, b"=", &damaged].concat();
-    // a byte may have become a blank or a quote at the edge, which a cookie does not keep
-    let kept = cookies(&header, NAME).any(|value| value == good);
-    assert_eq!(accepts(&header), kept);
+    assert_eq!(accepts(&header), holds(&header));
 }
