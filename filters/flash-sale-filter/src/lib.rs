@@ -12,12 +12,13 @@
 //!
 //! | path | calls |
 //! |---|---|
-//! | not started, ended, suspended | property (route), clock, local response |
+//! | not started, ended, suspended | property (route), local response |
 //! | refused after identity (throttled, sold out, lottery lost) | the same and one header |
-//! | let through by known permit or pass | property, clock, one or two headers, three headers set |
-//! | decided by Redis | the same; two contexts made effective, resume or local response; a batch adds one message in each direction |
+//! | let through by known permit or pass | property, one header, three headers set |
+//! | decided by Redis | property, one header, clock; its context made effective, then local response, or three headers set and resume; a batch adds one message in each direction |
 //!
 //! A sale with passes reads the Cookie header too, and one with denied networks the peer's address.
+//! The clock is asked besides when a sale is about to open or close.
 #![forbid(unsafe_code)]
 
 mod counts;
@@ -63,9 +64,8 @@ fn on_configure(root: ContextId, size: usize) -> bool {
 }
 
 fn on_tick(root: ContextId) {
-    let now = clock();
+    let now = begin();
     let (newest, judge) = with(|vm| {
-        vm.release.begin();
         let newest = vm.newest() == Some(root);
         (newest, newest && vm.tick(now))
     });
@@ -87,10 +87,11 @@ fn on_tick(root: ContextId) {
 }
 
 fn on_request_headers(request: ContextId, _count: usize, _end: bool) -> Action {
-    let now = clock();
-    match request::arrive(request, now) {
+    match request::arrive(request) {
         Arrival::Answered(action) => action,
         Arrival::Waits => {
+            let now = clock();
+            with(|vm| vm.arrived(request, now.as_nanos() / 1_000));
             flush(request, now);
             pace(request, now, false);
             Action::Pause
@@ -99,19 +100,19 @@ fn on_request_headers(request: ContextId, _count: usize, _end: bool) -> Action {
 }
 
 fn on_grpc_receive(root: ContextId, token: Token, size: usize) {
-    with(|vm| vm.release.begin());
+    let now = begin();
     if !link::on_grpc_receive(&Line(Which::Main), root, token, size) {
         link::on_grpc_receive(&Line(Which::Durable), root, token, size);
     }
-    finish(root, clock(), false);
+    finish(root, now, false);
 }
 
 fn on_grpc_close(root: ContextId, token: Token, status: u32) {
-    with(|vm| vm.release.begin());
+    let now = begin();
     if !link::on_grpc_close(&Line(Which::Main), root, token, status) {
         link::on_grpc_close(&Line(Which::Durable), root, token, status);
     }
-    finish(root, clock(), false);
+    finish(root, now, false);
 }
 
 fn on_delete(context: ContextId) {
@@ -137,6 +138,16 @@ host::export!(
 
 fn clock() -> Moment {
     Moment::from_nanos(host::monotonic_nanos())
+}
+
+/// The beginning of every callback of a root.
+fn begin() -> Moment {
+    let now = clock();
+    with(|vm| {
+        vm.release.begin();
+        vm.last = Some(now);
+    });
+    now
 }
 
 /// The end of every callback of a root: answers who is ready, as many as one callback may.

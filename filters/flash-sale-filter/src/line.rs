@@ -36,6 +36,8 @@ pub(crate) struct Wire {
     pub(crate) admissions: Admissions,
     /// A connection is there, so that errands have somewhere to go.
     pub(crate) connected: bool,
+    /// Nothing serves, as far as the log tells; so too at first.
+    down: bool,
     /// How many more errands may go before everything else on a new connection.
     pub(crate) opening: usize,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(seed: u64) -> Self {
         let admissions = Admissions::default();
-        Self { link: Link::new(seed), admissions, connected: false, opening: 0 }
+        Self { link: Link::new(seed), admissions, connected: false, down: true, opening: 0 }
     }
 }
 
@@ -80,12 +82,17 @@ impl Vm {
         match event {
             Event::Greeted => self.greet(which, now),
             Event::Ready => {
-                self.wire(which).connected = true;
-                self.note(Level::Info, "flash-sale: Redis serves".into());
+                let wire = self.wire(which);
+                wire.connected = true;
+                // A connection that takes over from one that served is no news.
+                let level =
+                    if core::mem::take(&mut wire.down) { Level::Info } else { Level::Debug };
+                self.note(level, "flash-sale: Redis serves".into());
                 self.look_again();
             }
             Event::Down(reason) => {
-                self.wire(which).connected = false;
+                let wire = self.wire(which);
+                (wire.connected, wire.down) = (false, true);
                 self.note(Level::Warn, format!("flash-sale: {reason}"));
             }
             Event::Outcome(ticket, outcome) => {

@@ -10,6 +10,7 @@ use sale::config::Sale;
 use sale::decide::{examine, rule, Decision, Known, Refused, Request};
 use sale::identity::{hex, UserKey};
 
+use crate::clock;
 use crate::line::Which;
 use crate::vm::{with, Found};
 
@@ -75,16 +76,22 @@ pub(crate) enum Arrival {
 }
 
 /// A request has come.
-pub(crate) fn arrive(request: ContextId, now: Moment) -> Arrival {
+///
+/// Its time is that of the last tick or reply, at most a tick ago, and the clock is not asked: unless
+/// the sale is about to open or close, or the request is going to wait.
+pub(crate) fn arrive(request: ContextId) -> Arrival {
     let route = host::get_property(b"xds\0route_name").unwrap_or_default();
-    let us = now.as_nanos() / 1_000;
+    let now = with(|vm| vm.last).unwrap_or_else(clock);
     let found = with(|vm| {
         vm.main.link.saw_request();
         vm.durable.link.saw_request();
-        vm.find(&route, us)
+        vm.find(&route, now.as_nanos() / 1_000)
     });
     let step = match found {
-        Found::Desk(desk) => look(request, &desk.sale, now, None),
+        Found::Desk(desk) => {
+            let turns = with(|vm| desk.sale.turns_soon(vm.now(now).redis_ms));
+            look(request, &desk.sale, if turns { clock() } else { now }, None)
+        }
         Found::Gone => Step::Free,
         Found::Unknown => Step::Unknown,
     };
@@ -132,15 +139,13 @@ fn look(request: ContextId, sale: &Rc<Sale>, now: Moment, deadline_us: Option<u6
         let suspended = vm.books.get(&sale.tag).is_some_and(|books| books.suspended);
         (vm.keyring.clone(), suspended, vm.now_us(us))
     });
-    let deadline_us = |vm: &crate::vm::Vm| {
-        deadline_us.unwrap_or_else(|| us.saturating_add(vm.settings.redis.deadline_ms * 1_000))
-    };
+    // Set when the request is known to wait.
+    let deadline_us = deadline_us.unwrap_or(u64::MAX);
     let applicant = match examine(sale, suspended, time.redis_ms, &Headers) {
         Ok(applicant) => applicant,
         Err(refused) => return Step::Told(Verdict::refuse(sale, None, refused)),
     };
     with(|vm| {
-        let deadline_us = deadline_us(vm);
         let Some(keyring) = keyring else {
             // Redis serves and has no keyring: waiting would not help.
             if vm.main.link.is_ready() {
@@ -206,15 +211,16 @@ fn tell(verdict: Verdict) -> Action {
                 let row = vm.desk(&sale).row;
                 vm.counts.add(row, outcome);
             });
-            let _ =
-                host::replace_header(Map::RequestHeaders, "x-sluice-sale", sale.name.as_bytes());
+            // Added, which costs less than replaced: the connection manager has removed the client's.
+            let add = |name, value: &[u8]| {
+                let _ = host::add_header(Map::RequestHeaders, name, value);
+            };
+            add("x-sluice-sale", sale.name.as_bytes());
             if let Some(user) = user {
-                let _ = host::replace_header(Map::RequestHeaders, "x-sluice-user", &hex(&user));
+                add("x-sluice-user", &hex(&user));
             }
             if let Some(number) = number {
-                let number = number.to_string();
-                let _ =
-                    host::replace_header(Map::RequestHeaders, "x-sluice-permit", number.as_bytes());
+                add("x-sluice-permit", number.to_string().as_bytes());
             }
             if let Some(pass) = cookie {
                 hand_out(&sale, &pass);

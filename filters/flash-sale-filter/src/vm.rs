@@ -14,6 +14,7 @@ use sale::books::{Books, Now};
 use sale::clock::Clock;
 use sale::config::{Redis, Sale, Settings, Via};
 use sale::draw::Dice;
+use sale::hashing::Named;
 use sale::keyring::Keyring;
 use sale::patience::Patience;
 use sale::verified::VerifiedPasses;
@@ -56,7 +57,7 @@ pub(crate) struct Vm {
     pub(crate) settings: Rc<Settings>,
     desks: Vec<Rc<Desk>>,
     former: HashMap<Box<[u8]>, Former>,
-    pub(crate) books: HashMap<Rc<str>, Books>,
+    pub(crate) books: HashMap<Rc<str>, Books, Named>,
     retired: VecDeque<Rc<str>>,
     pub(crate) keyring: Option<Rc<Keyring>>,
     pub(crate) keyring_wanted: bool,
@@ -76,6 +77,8 @@ pub(crate) struct Vm {
     /// Requests that were answered at once, as Redis was away.
     pub(crate) turned_away: u64,
     ticker: Ticker,
+    /// When a callback of a root last began: time enough for most requests.
+    pub(crate) last: Option<Moment>,
     period_us: u64,
     patience: Patience,
 }
@@ -98,7 +101,7 @@ impl Vm {
             settings: Rc::default(),
             desks: Vec::new(),
             former: HashMap::new(),
-            books: HashMap::new(),
+            books: HashMap::default(),
             retired: VecDeque::new(),
             keyring: None,
             keyring_wanted: false,
@@ -115,6 +118,7 @@ impl Vm {
             last_trouble: String::new(),
             turned_away: 0,
             ticker: Ticker::default(),
+            last: None,
             period_us: 0,
             patience: Patience::default(),
         }
@@ -214,6 +218,17 @@ impl Vm {
 
     pub(crate) fn now_us(&self, us: u64) -> Now {
         Now { us, redis_ms: self.clock.redis_ms(us) }
+    }
+
+    /// A request that came now waits: its deadline counts from here.
+    pub(crate) fn arrived(&mut self, request: ContextId, now_us: u64) {
+        let wait_us = self.settings.redis.deadline_ms.saturating_mul(1_000);
+        let deadline_us = now_us.saturating_add(wait_us);
+        self.main.admissions.set_deadline(request, deadline_us);
+        self.durable.admissions.set_deadline(request, deadline_us);
+        if let Some(last) = self.undecided.back_mut().filter(|last| last.request == request) {
+            last.deadline_us = deadline_us;
+        }
     }
 
     // === look-ups ===

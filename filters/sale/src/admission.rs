@@ -151,6 +151,13 @@ impl Admissions {
         Ok(())
     }
 
+    /// Sets the deadline of the request that was put in last, if it is this one.
+    pub fn set_deadline(&mut self, request: u32, deadline_us: u64) {
+        if let Some(last) = self.waiting.back_mut().filter(|last| last.request == request) {
+            last.deadline_us = deadline_us;
+        }
+    }
+
     /// Whether somebody waits to be asked about.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()

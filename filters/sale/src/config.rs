@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::answers::{Answer, Refusal, REFUSALS};
 use crate::draw::Draw;
+use crate::hashing::Named;
 use crate::identity::{unhex, DeniedUsers};
 use crate::networks::Networks;
 
@@ -27,7 +28,7 @@ pub struct Settings {
     pub poll_ms: u64,
     /// The sales.
     pub sales: Vec<Rc<Sale>>,
-    routes: HashMap<Box<[u8]>, usize>,
+    routes: HashMap<Box<[u8]>, usize, Named>,
 }
 
 /// How Redis is reached.
@@ -157,6 +158,12 @@ pub struct Sale {
 }
 
 impl Sale {
+    /// Whether the sale opens or closes within a second from `now_ms`: then time has to be exact.
+    pub fn turns_soon(&self, now_ms: u64) -> bool {
+        let soon = |at: u64| at.wrapping_sub(now_ms) < 1_000;
+        soon(self.start_ms) || self.end_ms.is_some_and(soon)
+    }
+
     /// How a refusal is worded.
     pub fn answer(&self, refusal: Refusal) -> &Answer {
         static NONE: Answer = Answer::EMPTY;
@@ -170,6 +177,11 @@ impl Settings {
     /// # Errors
     /// One line that names the place and what is wrong with it.
     pub fn parse(document: &[u8]) -> Result<Self, String> {
+        // A name in the document may hold a line end, and a log line may not.
+        Self::compile(document).map_err(|reason| reason.replace(char::is_control, " "))
+    }
+
+    fn compile(document: &[u8]) -> Result<Self, String> {
         // Looked at first, on its own: a later version may hold anything else.
         let Version { version } = read(document)?;
         if version != VERSION {

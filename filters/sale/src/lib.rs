@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod decide;
 pub mod draw;
+pub mod hashing;
 pub mod identity;
 pub mod keyring;
 mod lesson;

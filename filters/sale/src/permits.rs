@@ -1,34 +1,12 @@
 //! The permits that a worker knows: who was let in, and with which number.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::hashing::Uniform;
 use crate::identity::UserKey;
 
 /// The permits a set holds unless told otherwise: about 8 MB.
 pub const DEFAULT_BOUND: usize = 200_000;
-
-/// User keys are the output of a keyed hash, so eight of their bytes are a hash already.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KeyHasher(u64);
-
-/// Builds [`KeyHasher`]s.
-pub type Uniform = BuildHasherDefault<KeyHasher>;
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(head) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*head);
-        }
-    }
-
-    // The length prefix of an array carries nothing.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// How a worker came to know a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
+use crate::hashing::Uniform;
 use crate::identity::UserKey;
-use crate::permits::Uniform;
 
 /// The users remembered in each of the two generations.
 const GENERATION: usize = 65_536;
