@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from bench.cases import Case
     from bench.loader import Figures
+
+
+LIMIT_SHARE: Final = 0.8
+"""Below this share of the time, something else than Envoy was the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,14 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """Whether the bar was reached; empty when there is none."""
+        """Whether the bar was reached; empty when there is none.
+
+        `disturbed` when Envoy was not the limit: then requests a second say nothing about it.
+        """
         if self.case.bar is None:
             return ""
+        if self.envoy_share < LIMIT_SHARE:
+            return "disturbed"
         return "passed" if self.ratio >= self.case.bar else "missed"
 
     def as_json(self) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def summarize(rounds: Sequence[Mapping[str, Run]], cases: Sequence[Case]) -> lis
                 ratio=median(run.figures.rps / plain.figures.rps for run, plain in runs),
                 cpu_us=median(run.cpu_us for run, _ in runs),
                 cpu_ratio=median(plain.cpu_us / run.cpu_us for run, plain in runs),
-                envoy_share=median(run.envoy_share for run, _ in runs),
+                envoy_share=median(min(run.envoy_share, plain.envoy_share) for run, plain in runs),
             )
         )
     return results
@@ -106,7 +115,7 @@ def table(results: Sequence[Result], title: str) -> Table:
     made.add_column("what", no_wrap=True)
     for result in results:
         verdict = result.verdict
-        color = {"passed": "green", "missed": "red"}.get(verdict, "default")
+        color = {"passed": "green", "missed": "red", "disturbed": "yellow"}.get(verdict, "default")
         made.add_row(
             result.case.name,
             f"{result.rps:,.0f}",

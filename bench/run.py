@@ -31,7 +31,7 @@ from rich.progress import (
 from bench import edits, loader, machine
 from bench.cases import CASES, MORE_CASES, PLAIN
 from bench.loader import LoadError
-from bench.results import Run, quantile, summarize, table, write
+from bench.results import LIMIT_SHARE, Run, quantile, summarize, table, write
 from bench.stage import Stage, StageError
 from controlplane.local import LocalError
 
@@ -256,11 +256,11 @@ def _tell(console: Console, results: Mapping[str, Any], measured: Sequence[Resul
             f"From writing a file to every worker acting on it: p50 {edit['p50_ms']:.0f} ms, "
             f"p99 {edit['p99_ms']:.0f} ms of {edit['edits']} edits ({edit['verdict']})"
         )
-    idle = [r.case.name for r in measured if r.envoy_share < 0.9]  # noqa: PLR2004
-    if idle:
+    disturbed = [r.case.name for r in measured if r.envoy_share < LIMIT_SHARE]
+    if disturbed:
         console.print(
-            f"Envoy did not have its processor all the time in {', '.join(idle)}: "
-            "something else ran on it, or the load generator and Redis were the limit."
+            f"Envoy was not the limit in {', '.join(disturbed)}: other programs took the processors. "
+            "Run it again on a quiet machine; until then only cpu_ratio in the results means much."
         )
 
 

@@ -94,6 +94,12 @@ def test_the_median_of_the_rounds_ratios_counts() -> None:
     assert passed.verdict == "passed"
 
 
+def test_no_verdict_when_envoy_was_not_the_limit() -> None:
+    rounds = [{PLAIN: Run(figures(9), 1, 0.5), "pass": Run(figures(9), 1, 1)}]
+    (passed,) = summarize(rounds, [EVERY["pass"]])
+    assert passed.verdict == "disturbed"
+
+
 def test_unexpected_answers_are_told() -> None:
     assert figures(1).unexpected(302) == ""
     assert "500" in figures(1, statuses={302: 9, 500: 1}).unexpected(302)
