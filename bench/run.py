@@ -259,7 +259,7 @@ def _tell(console: Console, results: Mapping[str, Any], measured: Sequence[Resul
     disturbed = [r.case.name for r in measured if r.envoy_share < LIMIT_SHARE]
     if disturbed:
         console.print(
-            f"Envoy was not the limit in {', '.join(disturbed)}: other programs took the processors. "
+            f"Envoy was not the limit in {', '.join(disturbed)}: other programs were. "
             "Run it again on a quiet machine; until then only cpu_ratio in the results means much."
         )
 
