@@ -49,7 +49,7 @@ class Parking:
 
     def holds(self, name: str, version: str) -> bool:
         """Whether this content must not be sent."""
-        return any(group.get(name) == version for group in self._groups)
+        return bool(self._groups) and any(group.get(name) == version for group in self._groups)
 
     def holds_any(self, names: Iterable[str]) -> bool:
         """Whether any content under these names is parked."""

@@ -132,7 +132,7 @@ class Progress:
         self._target = view.snapshot.of_type(self.kind.url)
         if first:
             self._dirty.update(self._target, self.held)
-        else:
+        elif changed:
             self._dirty.update(changed)
             # Last good content in the place of a suspect says nothing about the others.
             replaced = {name for url, name in view.substituted if url == self.kind.url}
@@ -177,9 +177,8 @@ class Progress:
         if self._view is None or self.outstanding or not self.seen:
             return None
         contents, removed = self._examine(now, may_leave)
-        if not self.subscription.active and not contents and not removed:
+        if not contents and not removed and not (self._owed and self.subscription.active):
             self._owed = False
-        if not contents and not removed and not self._owed:
             return None
         if self._whole:
             contents = self._everything(removed)
@@ -349,7 +348,8 @@ class Progress:
         return Refused(self.kind, sent.version, message, blamed)
 
     def _to_park(self, sent: Sent, blamed: Blame) -> Blame:
-        unknown = any(self._is_unknown(name) for group in blamed for name in group)
+        had = {name for name, held in self.held.items() if not isinstance(held, Claim)}
+        unknown = any(group.keys() - had for group in blamed)
         if self._whole and not self._blank and unknown:
             # The client may have something older under these names that nobody here knows: a
             # full response without them would delete it. So all waits for a change (S7).
@@ -362,9 +362,6 @@ class Progress:
             if all(self._is_wanted(name, version) for name, version in group.items())
         )
 
-    def _is_unknown(self, name: str) -> bool:
-        return isinstance(self.held.get(name, Claim("")), Claim)
-
     def _is_wanted(self, name: str, version: str) -> bool:
         now = self._target.get(name)
         return (now.version if now else GONE) == version
@@ -376,12 +373,17 @@ class Progress:
         return not (self.outstanding or self._owed or self.parking or self._pending())
 
     @property
+    def idle(self) -> bool:
+        """Nothing to look at: neither something to send nor something to remove."""
+        return not self._dirty and not self._owed
+
+    @property
     def waits(self) -> bool:
         """Whether something is to be sent."""
         return self._owed or self._pending()
 
     def _pending(self) -> bool:
-        return any(
+        return bool(self._dirty) and any(
             name not in self.leaving for name in self._dirty if self.subscription.wants(name)
         )
 

@@ -167,7 +167,9 @@ class Stream:
         reply = None
         for kind in KINDS:
             state = self._types.get(kind.url)
-            if state is not None and not self._ordering.holds(kind, now):
+            if state is None or state.idle or state.outstanding:
+                continue
+            if not self._ordering.holds(kind, now):
                 reply = self._respond(state, now)
                 if reply is not None:
                     break
@@ -186,10 +188,10 @@ class Stream:
         self._count += 1
         sent = state.sent(f"{self._prefix}-{self._count}", now, contents, removed)
         if kind.url == CLUSTER:
-            new = [
-                one for one in contents.values() if one in sent.changed or one.name in sent.forced
-            ]
-            self._renew_endpoints(new, gone=[state.held.get(name) for name in removed])
+            new = sent.forced.union(one.name for one in sent.changed)
+            self._renew_endpoints(
+                [contents[name] for name in new], gone=[state.held.get(name) for name in removed]
+            )
         return Reply(
             kind=kind,
             delta=self.delta,
