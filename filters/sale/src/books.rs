@@ -6,6 +6,8 @@
 
 use crate::config::Sale;
 use crate::draw::Dice;
+use crate::errand::Step;
+pub use crate::errand::{Errand, ErrandKind};
 use crate::identity::{hex_text, IdentityKey, UserKey};
 use crate::lesson::Lesson;
 use crate::permits::{Permits, Source};
@@ -44,50 +46,6 @@ pub enum Standing {
     Missing,
     /// Closed, as they may be incomplete.
     Closed,
-}
-
-/// Something to send to Redis for one sale.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Errand {
-    /// Script `begin`.
-    Begin,
-    /// Script `heal`.
-    Teach {
-        /// The generation that the permits belong to.
-        generation: u64,
-        /// Number and user of each.
-        permits: Vec<(u64, Box<str>)>,
-    },
-    /// Script `poll`.
-    Poll {
-        /// The books known.
-        incarnation: u64,
-        /// The generation known.
-        generation: u64,
-        /// The place in the log to go on from.
-        cursor: u64,
-    },
-}
-
-/// When the next errand of one kind goes out.
-#[derive(Clone, Copy, Debug, Default)]
-struct Step {
-    due_us: Option<u64>,
-    in_flight: bool,
-}
-
-impl Step {
-    fn take(&mut self, now_us: u64) -> bool {
-        let go = !self.in_flight && self.due_us.is_some_and(|due| due <= now_us);
-        if go {
-            *self = Self { due_us: None, in_flight: true };
-        }
-        go
-    }
-
-    fn again(&mut self, due_us: u64) {
-        *self = Self { due_us: Some(due_us), in_flight: false };
-    }
 }
 
 /// A worker's view of the books of one sale.
@@ -386,17 +344,6 @@ pub(crate) fn name(permits: &Permits, user: &UserKey) -> Box<str> {
         Some(name) => name.into(),
         None => hex_text(user),
     }
-}
-
-/// The kind of an errand, to say which one failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrandKind {
-    /// [`Errand::Begin`]
-    Begin,
-    /// [`Errand::Teach`]
-    Teach,
-    /// [`Errand::Poll`]
-    Poll,
 }
 
 /// How the users in the log are to be read.

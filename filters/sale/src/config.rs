@@ -1,21 +1,16 @@
-//! The parameters that the control plane gives the filter, read and checked whole.
-//!
-//! A wrong document is refused as a whole, in one line that tells where it is wrong: the proxy then
-//! rejects the update, keeps the last good one, and shows that line to whoever wrote the manifest.
+//! What the filter is told: the sales of a gateway and the routes that they govern, ready for use.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde::Deserialize;
 
-use crate::answers::{Answer, Refusal, REFUSALS};
+use crate::answers::{Answer, Refusal};
 use crate::draw::Draw;
 use crate::hashing::Named;
-use crate::identity::{unhex, DeniedUsers};
+use crate::identity::DeniedUsers;
 use crate::networks::Networks;
-
-/// The version of the document that this code understands.
-const VERSION: u32 = 1;
+use crate::parameters;
 
 /// All sales of one gateway, and the routes that they govern.
 #[derive(Debug, Default)]
@@ -28,7 +23,7 @@ pub struct Settings {
     pub poll_ms: u64,
     /// The sales.
     pub sales: Vec<Rc<Sale>>,
-    routes: HashMap<Box<[u8]>, usize, Named>,
+    pub(crate) routes: HashMap<Box<[u8]>, usize, Named>,
 }
 
 /// How Redis is reached.
@@ -154,7 +149,7 @@ pub struct Sale {
     pub durability: Durability,
     /// Whether the manifest suspends the sale.
     pub suspended: bool,
-    answers: Vec<Answer>,
+    pub(crate) answers: Vec<Answer>,
 }
 
 impl Sale {
@@ -177,42 +172,7 @@ impl Settings {
     /// # Errors
     /// One line that names the place and what is wrong with it.
     pub fn parse(document: &[u8]) -> Result<Self, String> {
-        // A name in the document may hold a line end, and a log line may not.
-        Self::compile(document).map_err(|reason| reason.replace(char::is_control, " "))
-    }
-
-    fn compile(document: &[u8]) -> Result<Self, String> {
-        // Looked at first, on its own: a later version may hold anything else.
-        let Version { version } = read(document)?;
-        if version != VERSION {
-            return Err(format!("version: {version} is not {VERSION}, the one this filter reads"));
-        }
-        let parameters: Parameters = read(document)?;
-        parameters.redis.check()?;
-        within("pollMs", parameters.poll_ms, 10, 600_000)?;
-        let mut sales = Vec::with_capacity(parameters.sales.len());
-        let mut tags = HashSet::new();
-        for (index, sale) in parameters.sales.into_iter().enumerate() {
-            let sale = sale.compile(index).map_err(|error| format!("sales[{index}].{error}"))?;
-            if !tags.insert(Rc::clone(&sale.tag)) {
-                return Err(format!("sales[{index}].books: {} is there twice", sale.tag));
-            }
-            sales.push(Rc::new(sale));
-        }
-        for (route, index) in &parameters.routes {
-            if *index >= sales.len() {
-                return Err(format!("routes.{route}: there is no sale {index}"));
-            }
-        }
-        let routes =
-            parameters.routes.into_iter().map(|(name, index)| (name.into_bytes().into(), index));
-        Ok(Self {
-            gateway: parameters.gateway,
-            redis: parameters.redis,
-            poll_ms: parameters.poll_ms,
-            sales,
-            routes: routes.collect(),
-        })
+        parameters::read(document)
     }
 
     /// The position of the sale that governs a route, by the route's name in Envoy.
@@ -233,234 +193,6 @@ impl Settings {
     /// The sale whose books have this tag.
     pub fn by_tag(&self, tag: &str) -> Option<&Rc<Sale>> {
         self.sales.iter().find(|sale| &*sale.tag == tag)
-    }
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Parameters {
-    #[serde(rename = "version")]
-    _version: u32,
-    gateway: String,
-    redis: Redis,
-    poll_ms: u64,
-    sales: Vec<SaleParameters>,
-    routes: HashMap<String, usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SaleParameters {
-    sale: String,
-    books: String,
-    start_ms: u64,
-    #[serde(deserialize_with = "present")]
-    end_ms: Option<u64>,
-    block_ratio: f64,
-    draw: DrawKind,
-    redraw_ms: u64,
-    min_interval_ms: u64,
-    identity: Identity,
-    #[serde(deserialize_with = "present")]
-    pass: Option<PassRule>,
-    deny: Deny,
-    responses: Responses,
-    on_redis_failure: OnRedisFailure,
-    durability: Durability,
-    suspended: bool,
-}
-
-/// An optional value whose field must be there all the same: one that is forgotten is a mistake.
-fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<T>, D::Error> {
-    Option::deserialize(from)
-}
-
-#[derive(Deserialize)]
-enum DrawKind {
-    PerUser,
-    PerRequest,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Identity {
-    header: Option<String>,
-    cookie: Option<String>,
-    #[serde(default)]
-    client_address: bool,
-    #[serde(default)]
-    plain: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Deny {
-    users: Vec<String>,
-    networks: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Responses {
-    not_started: Answer,
-    ended: Answer,
-    sold_out: Answer,
-    blocked: Answer,
-    throttled: Answer,
-    denied: Answer,
-    unidentified: Answer,
-    unavailable: Answer,
-    suspended: Answer,
-}
-
-impl Responses {
-    fn take(&mut self, refusal: Refusal) -> Answer {
-        core::mem::take(match refusal {
-            Refusal::NotStarted => &mut self.not_started,
-            Refusal::Ended => &mut self.ended,
-            Refusal::SoldOut => &mut self.sold_out,
-            Refusal::Blocked => &mut self.blocked,
-            Refusal::Throttled => &mut self.throttled,
-            Refusal::Denied => &mut self.denied,
-            Refusal::Unidentified => &mut self.unidentified,
-            Refusal::Unavailable => &mut self.unavailable,
-            Refusal::Suspended => &mut self.suspended,
-        })
-    }
-}
-
-impl Redis {
-    fn check(&self) -> Result<(), String> {
-        if self.cluster.is_empty() {
-            return Err("redis.cluster: empty".into());
-        }
-        within("redis.deadlineMs", self.deadline_ms, 1, 60_000)
-    }
-}
-
-impl SaleParameters {
-    fn compile(mut self, place: usize) -> Result<Sale, String> {
-        words("sale", &self.sale, 2)?;
-        words("books", &self.books, 3)?;
-        if self.end_ms.is_some_and(|end| end <= self.start_ms) {
-            return Err("endMs: not after startMs".into());
-        }
-        if !(0.0..1.0).contains(&self.block_ratio) {
-            return Err(format!("blockRatio: {} is not in 0 <= x < 1", self.block_ratio));
-        }
-        if let Some(pass) = &self.pass {
-            token("pass.cookie", &pass.cookie)?;
-            within("pass.ttlMs", pass.ttl_ms, 1_000, u64::from(u32::MAX) * 1_000)?;
-        }
-        let mut denied = Vec::with_capacity(self.deny.users.len());
-        for (index, user) in self.deny.users.iter().enumerate() {
-            let hash = unhex::<16>(user.as_bytes());
-            denied.push(
-                hash.ok_or_else(|| format!("deny.users[{index}]: not 32 hexadecimal digits"))?,
-            );
-        }
-        let denied_networks = Networks::parse(self.deny.networks.iter().map(String::as_str))
-            .map_err(|error| format!("deny.networks: {error}"))?;
-        let mut answers = Vec::with_capacity(REFUSALS.len());
-        for refusal in REFUSALS {
-            let answer = self.responses.take(refusal);
-            answer.check().map_err(|error| format!("responses.{}: {error}", refusal.field()))?;
-            answers.push(answer);
-        }
-        let draw = match self.draw {
-            DrawKind::PerUser => Draw::PerUser { round_ms: self.redraw_ms },
-            DrawKind::PerRequest => Draw::PerRequest,
-        };
-        Ok(Sale {
-            place,
-            source: self.identity.source()?,
-            plain: self.identity.plain,
-            keys: Keys::new(&self.books),
-            denied_users: DeniedUsers::new(&self.books, denied),
-            denied_networks,
-            name: self.sale,
-            tag: self.books.into(),
-            start_ms: self.start_ms,
-            end_ms: self.end_ms,
-            block_ratio: self.block_ratio,
-            draw,
-            min_interval_ms: self.min_interval_ms,
-            pass: self.pass,
-            on_redis_failure: self.on_redis_failure,
-            durability: self.durability,
-            suspended: self.suspended,
-            answers,
-        })
-    }
-}
-
-impl Identity {
-    fn source(&self) -> Result<Source, String> {
-        match (&self.header, &self.cookie, self.client_address) {
-            (Some(name), None, false) => {
-                token("identity.header", name)?;
-                Ok(Source::Header(name.to_ascii_lowercase()))
-            }
-            (None, Some(name), false) => {
-                token("identity.cookie", name)?;
-                Ok(Source::Cookie(name.clone()))
-            }
-            (None, None, true) => Ok(Source::ClientAddress),
-            _ => Err("identity: needs exactly one of header, cookie, clientAddress".into()),
-        }
-    }
-}
-
-fn read<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, String> {
-    let mut json = serde_json::Deserializer::from_slice(document);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        // The position is left out: the document is one line that nobody wrote by hand.
-        let text = error.inner().to_string();
-        let text = text.split(" at line ").next().unwrap_or_default().to_owned();
-        match error.path().to_string().as_str() {
-            "." => text,
-            path => format!("{path}: {text}"),
-        }
-    })?;
-    json.end().map_err(|_| "there is more after the end of the document".to_owned())?;
-    Ok(value)
-}
-
-fn within(field: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(format!("{field}: {value} is not in {least} to {most}"))
-    }
-}
-
-/// Checks for `a/b/c`. The characters that would end a hash tag or a line of the log are refused.
-fn words(field: &str, text: &str, count: usize) -> Result<(), String> {
-    let clean = |word: &str| {
-        !word.is_empty()
-            && !word.chars().any(|c| c.is_control() || c.is_whitespace() || "{}".contains(c))
-    };
-    if text.split('/').count() == count && text.split('/').all(clean) {
-        Ok(())
-    } else {
-        Err(format!("{field}: {text:?} is not {count} words with / between them"))
-    }
-}
-
-/// Checks for a name that can stand in a header or cookie.
-fn token(field: &str, name: &str) -> Result<(), String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !name.is_empty() && name.bytes().all(fits) {
-        Ok(())
-    } else {
-        Err(format!("{field}: {name:?} is no name of a header or cookie"))
     }
 }
 
