@@ -28,12 +28,13 @@ Examples:
   sluice data list shop/laptop                        who is in, as YAML
   sluice data list shop/laptop > users.yaml
   sluice data apply shop/laptop < users.yaml          let them in (again)
-  sluice data apply shop/laptop --id "Bearer alice"   as the request carries it
-  sluice data delete shop/laptop --id "Bearer alice"
+  sluice data apply shop/laptop "Bearer alice"        as the request carries it
+  sluice data delete shop/laptop "Bearer alice"
   sluice data delete shop/laptop                      everybody
 
 The YAML is a list `users` with entries {user: ...}, as listed, or {id: ...}, the raw id, which the
-control plane hashes. What `list` prints, `apply` accepts unchanged.
+control plane hashes. What `list` prints, `apply` accepts unchanged. --id and --user leave no doubt
+about a raw id that looks like a hash.
 """
 _HASH: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -44,7 +45,8 @@ def command() -> None:
 
 
 def users_options(function: Any) -> Any:
-    """Give the options that name users."""
+    """Give the arguments and options that name users."""
+    function = click.argument("names", nargs=-1, metavar="[USER]...")(function)
     function = click.option(
         "--id", "ids", multiple=True, metavar="ID", help="A raw id; repeatable."
     )(function)
@@ -94,12 +96,20 @@ def list_(sale: str, server: str, output: str) -> None:
 @sale_argument
 @server_option
 @users_options
-def apply(sale: str, server: str, ids: Sequence[str], users: Sequence[str], file: Any) -> None:
+def apply(
+    sale: str,
+    server: str,
+    names: Sequence[str],
+    ids: Sequence[str],
+    users: Sequence[str],
+    file: Any,
+) -> None:
     """Let users in by hand, also those whom the lottery blocks, and above the limit if need be.
 
-    Without options they are read from standard input. Who is in keeps the permit.
+    A USER is 32 hexadecimal digits as listed, or a raw id. Without any they are read from standard
+    input. Who is in keeps the permit.
     """
-    entries = named(ids, users)
+    entries = named(names, ids, users)
     if not entries or file is not None:
         stream = file if file is not None else sys.stdin
         entries += read_entries(stream, sale)
@@ -123,6 +133,7 @@ def apply(sale: str, server: str, ids: Sequence[str], users: Sequence[str], file
 def delete(
     sale: str,
     server: str,
+    names: Sequence[str],
     ids: Sequence[str],
     users: Sequence[str],
     file: Any,
@@ -130,8 +141,11 @@ def delete(
     everybody: bool,
     yes: bool,
 ) -> None:
-    """Forget users: they are as if they had never come, and their permits are there again."""
-    entries = named(ids, users)
+    """Forget users: they are as if they had never come, and their permits are there again.
+
+    A USER is 32 hexadecimal digits as listed, or a raw id. Without any it is everybody.
+    """
+    entries = named(names, ids, users)
     if file is not None:
         entries += read_entries(file, sale)
     if everybody and entries:
@@ -203,9 +217,11 @@ def read_entry(index: int, entry: Any) -> dict[str, Any]:
     return {kind: entry[kind] for kind in ("user", "id") if kind in entry}
 
 
-def named(ids: Sequence[str], users: Sequence[str]) -> list[dict[str, Any]]:
-    """Give the users of the options."""
-    return [{"id": one} for one in ids] + [{"user": one} for one in users]
+def named(names: Sequence[str], ids: Sequence[str], users: Sequence[str]) -> list[dict[str, Any]]:
+    """Give the users named on the command line."""
+    given = [("user" if _HASH.fullmatch(one) else "id", one) for one in names]
+    given += [("id", one) for one in ids] + [("user", one) for one in users]
+    return [{kind: one} for kind, one in given]
 
 
 def yaml_entry(one: dict[str, Any]) -> str:

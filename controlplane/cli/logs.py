@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -10,7 +11,25 @@ from typing import Any, Final
 import structlog
 
 LEVELS: Final = ("debug", "info", "warning", "error")
-FORMATS: Final = ("auto", "text", "json")
+FORMATS: Final = ("text", "json")
+
+
+class Lines:
+    """Writes each line to what is standard error just then.
+
+    A log that cannot be written (its reader has gone) must not end what it tells about.
+    """
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def msg(self, line: str) -> None:
+        """Write a line."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = log = fatal = msg
 
 
 def configure(level: str, form: str) -> None:
@@ -31,8 +50,7 @@ def configure(level: str, form: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=Lines,
     )
     # Libraries speak up only when something is wrong.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")

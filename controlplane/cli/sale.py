@@ -28,7 +28,7 @@ Examples:
   sluice sale watch shop/laptop --until SoldOut
   sluice sale suspend shop/laptop && sluice sale resume shop/laptop
   sluice sale set-limit shop/laptop 150       above or below what the manifest says
-  sluice sale set-limit shop/laptop manifest  leave it to the manifest again
+  sluice sale set-limit shop/laptop --clear   leave it to the manifest again
   sluice sale restore shop/laptop             after BooksLost: go on with the books as they are
   sluice sale reset shop/laptop --yes         empty books, all permits there again
 """
@@ -131,21 +131,21 @@ def resume(sale: str, server: str) -> None:
 
 @command.command(
     epilog="\b\nExamples:\n  sluice sale set-limit shop/laptop 150\n"
-    "  sluice sale set-limit shop/laptop manifest"
+    "  sluice sale set-limit shop/laptop --clear"
 )
 @sale_argument
-@click.argument("limit", metavar="NUMBER|manifest")
+@click.argument("limit", metavar="[NUMBER]", type=click.IntRange(min=0), required=False)
 @server_option
-def set_limit(sale: str, limit: str, server: str) -> None:
-    """Set the limit by hand, or leave it to the manifest again.
+@click.option("--clear", is_flag=True, help="Leave the limit to the manifest again.")
+def set_limit(sale: str, limit: int | None, server: str, *, clear: bool) -> None:
+    """Set the limit by hand, whatever the manifest says, until it is cleared.
 
     Lowered below what is sold it stops selling and takes nothing back.
     """
-    if limit != "manifest" and not limit.isdigit():
-        raise click.UsageError(f"{limit!r} is neither a number nor `manifest`")
-    value = None if limit == "manifest" else int(limit)
-    what = "limit as in the manifest" if value is None else f"limit {value} (by hand)"
-    act(server, sale, "limit", what, limit=value)
+    if clear == (limit is not None):
+        raise click.UsageError("give either a number or --clear")
+    what = "limit as in the manifest" if limit is None else f"limit {limit} (by hand)"
+    act(server, sale, "limit", what, limit=limit)
 
 
 @command.command(epilog="\b\nExamples:\n  sluice sale restore shop/laptop")

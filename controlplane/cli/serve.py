@@ -69,10 +69,18 @@ otherwise).
     help="Folder of what outlives the process: copies of books, key ring, filters.",
 )
 @click.option(
-    "--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True, help="Least."
+    "--log-level",
+    type=click.Choice(logs.LEVELS),
+    default="info",
+    show_default=True,
+    help="The least that is logged.",
 )
 @click.option(
-    "--log-format", type=click.Choice(logs.FORMATS), default="auto", show_default=True, help="Form."
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="text",
+    show_default=True,
+    help="For people, or for programs.",
 )
 def command(path: Path, log_level: str, log_format: str, **options: Any) -> None:
     """Run the control plane on a folder of manifests.

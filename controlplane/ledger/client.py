@@ -7,6 +7,8 @@ because a new connection may mean another server process, and whoever keeps book
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -193,7 +195,7 @@ class RedisClient:
         if isinstance(error, exceptions.BusyLoadingError):
             return RedisUnreachableError(f"{where} is still loading its data")
         if isinstance(error, (exceptions.ConnectionError, OSError)):
-            return RedisUnreachableError(f"{where} cannot be reached ({text})")
+            return RedisUnreachableError(f"{where} cannot be reached ({_cause(error) or text})")
         if text.startswith(("NOAUTH", "WRONGPASS")):
             return RedisRefusedError(f"{where} refuses the log-in ({text}); {self._login_hint()}")
         return RedisRefusedError(f"{where} answers with an error ({text})")
@@ -203,6 +205,17 @@ class RedisClient:
             return "name the variable that holds the password in EdgeConfig spec.redis.passwordEnv"
         state = "check" if self._password else "it is empty: set"
         return f"{state} the environment variable {self.server.password_env}"
+
+
+def _cause(error: BaseException) -> str:
+    """Give the system's own word for why a connection failed, out of what is wrapped around it."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno:
+            known = isinstance(found, socket.gaierror)
+            return str(found.strerror) if known else os.strerror(found.errno)
+        found = found.__cause__ or found.__context__
+    return ""
 
 
 class _Encrypted(SSLConnection):

@@ -46,7 +46,7 @@ class CopyState:
     expire_at_ms: int = 0
     #: Whether something is missing from this copy for good, until an operator has decided.
     damaged: bool = False
-    #: Proxies that were connected when the state was written, or lost and waited for.
+    #: Proxies (gateway, space, node id) that were connected when this was written, or waited for.
     proxies: tuple[str, ...] = ()
 
 

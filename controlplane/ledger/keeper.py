@@ -26,18 +26,20 @@ from controlplane.ledger.pace import POLL_MS, heal_window_ms
 from controlplane.ledger.state import BOOKS_LOST, Board, SaleState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from controlplane.ledger.copy import CopyState
     from controlplane.ledger.follower import Follower, Look
     from controlplane.ledger.keyring import Keyring
-    from controlplane.ledger.presence import Presence
+    from controlplane.ledger.presence import Place, Presence
     from controlplane.translate import SalePlan
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.2
 HEALING_LOOK_SECONDS = 0.1
+IDLE_LOOK_SECONDS = 1.0
+EARLY_MS = 5000
 RETRY_SECONDS = 0.5
 CLOCK_JITTER_MS = 20
 REFRESH_SECONDS = 30.0
@@ -134,7 +136,8 @@ class Keeper:
         except (CopyDamagedError, OSError, ValueError) as error:
             log.warning("Copy of the books set aside", sale=self._state.sale, problem=str(error))
             await self._follower.on_disk(self._copy.set_aside)
-        self._presence.recall(self._plan.gateways, self._copy.state.proxies)
+        known = (name.partition(" ") for name in self._copy.state.proxies)
+        self._presence.recall((gateway, node_id) for gateway, _, node_id in known)
 
     # ------------------------------------------------------------------------------------ opening
 
@@ -186,7 +189,9 @@ class Keeper:
         self._show(look)
         if not look.complete:
             return 0.0
-        return HEALING_LOOK_SECONDS if look.page.heal_left_ms else LOOK_SECONDS
+        if look.page.heal_left_ms:
+            return HEALING_LOOK_SECONDS
+        return LOOK_SECONDS if self._is_on() else IDLE_LOOK_SECONDS
 
     async def _judge(self, look: Look, began: float) -> None:
         """Close books that cannot be trusted, and open them again once they can."""
@@ -211,13 +216,19 @@ class Keeper:
             await self._books.adjust(closed="")
             log.info("Sale goes on, all proxies are back", sale=self._state.sale)
 
+    def _is_on(self) -> bool:
+        """Whether users may be let in now, or soon."""
+        end = self._plan.end_ms
+        now = self._now_ms()
+        return now >= self._plan.start_ms - EARLY_MS and (end is None or now < end)
+
     def _unsure(self) -> bool:
         """Whether somebody may have been let in who is known to nobody any more."""
         if not self._copy.entries and self._now_ms() < self._plan.start_ms:
             return False  # nobody can have been
         return self._copy.damaged or self._copy.state.damaged or bool(self._lost())
 
-    def _lost(self) -> tuple[str, ...]:
+    def _lost(self) -> tuple[Place, ...]:
         return self._presence.lost_since(self._plan.gateways, self._sure_since)
 
     def _described(self) -> CopyState:
@@ -229,7 +240,7 @@ class Keeper:
             limit=self._plan.limit,
             expire_at_ms=self._expire_at_ms(),
             damaged=self._copy.damaged or (closed and self._copy.state.damaged),
-            proxies=tuple(within(sorted(names), PROXY_NAMES_BYTES)),
+            proxies=tuple(within(map(" ".join, sorted(names)), PROXY_NAMES_BYTES)),
         )
 
     # --------------------------------------------------------------------------------------- end
@@ -278,7 +289,7 @@ class Keeper:
                 incarnation=page.incarnation,
                 healing=page.heal_left_ms > 0,
                 closed=closed,
-                lost_proxies=self._lost() if closed else (),
+                lost_proxies=tuple(node_id for _, node_id in self._lost()) if closed else (),
                 clock_offset_ms=self._offset_ms,
             )
         )
@@ -308,7 +319,7 @@ def name_of(plan: SalePlan) -> str:
     return f"{plan.ref.namespace}/{plan.ref.name}"
 
 
-def within(names: list[str], size: int) -> list[str]:
+def within(names: Iterable[str], size: int) -> list[str]:
     """Keep as many names as fit into `size` bytes."""
     kept: list[str] = []
     for name in names:

@@ -30,62 +30,63 @@ class Connected:
     since: float = 0.0
 
 
+Place = tuple[str, str]
+"""Gateway and node id: two gateways may have proxies of one name."""
+
+
 class Presence:
     """Follows the proxies of all gateways; times are of the monotonic clock."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._here: dict[str, Connected] = {}
-        self._lost: dict[str, tuple[str, float]] = {}
+        self._here: dict[Place, Connected] = {}
+        self._lost: dict[Place, float] = {}
 
     def update(self, proxies: Iterable[Connected]) -> None:
         """Take the proxies that are connected now."""
         now = self._monotonic()
-        here = {proxy.node_id: proxy for proxy in proxies}
-        for node_id, proxy in self._here.items():
-            after = here.get(node_id)
+        here = {(proxy.gateway, proxy.node_id): proxy for proxy in proxies}
+        for place, proxy in self._here.items():
+            after = here.get(place)
             if after is None or (after.fresh and after.since != proxy.since):
-                self._lost[node_id] = (proxy.gateway, now)
-        for node_id, proxy in here.items():
-            before = self._here.get(node_id)
+                self._lost[place] = now
+        for place, proxy in here.items():
+            before = self._here.get(place)
             if not proxy.fresh and (before is None or before.since != proxy.since):
-                self._lost.pop(node_id, None)
+                self._lost.pop(place, None)
         self._here = here
         self._prune(now)
 
-    def recall(self, gateways: Iterable[str], node_ids: Iterable[str]) -> None:
+    def recall(self, places: Iterable[Place]) -> None:
         """Take proxies that an earlier control plane knew: lost until they are seen to go on."""
-        gateway = next(iter(gateways), "")
         now = self._monotonic()
-        for node_id in node_ids:
-            known = self._here.get(node_id)
+        for place in places:
+            known = self._here.get(place)
             if known is None or known.fresh:
-                self._lost.setdefault(node_id, (gateway, now))
+                self._lost.setdefault(place, now)
 
-    def connected(self, gateways: Collection[str]) -> tuple[str, ...]:
-        """Give the node ids connected to these gateways, in order."""
-        return tuple(
-            sorted(node_id for node_id, proxy in self._here.items() if proxy.gateway in gateways)
-        )
+    def connected(self, gateways: Collection[str]) -> tuple[Place, ...]:
+        """Give the proxies connected to these gateways, in order."""
+        return tuple(sorted(place for place in self._here if place[0] in gateways))
 
-    def lost_since(self, gateways: Collection[str], moment: float) -> tuple[str, ...]:
+    def lost_since(self, gateways: Collection[str], moment: float) -> tuple[Place, ...]:
         """Give the proxies of these gateways lost at `moment` or later, and not back yet."""
         return tuple(
             sorted(
-                node_id
-                for node_id, (gateway, when) in self._lost.items()
-                if gateway in gateways and when >= moment
+                place
+                for place, when in self._lost.items()
+                if place[0] in gateways and when >= moment
             )
         )
 
     @property
-    def lost(self) -> Mapping[str, float]:
+    def lost(self) -> Mapping[Place, float]:
         """All lost proxies with the time of their loss."""
-        return {node_id: when for node_id, (_, when) in self._lost.items()}
+        return dict(self._lost)
 
     def _prune(self, now: float) -> None:
-        stale = [n for n, (_, when) in self._lost.items() if now - when > FORGET_AFTER_SECONDS]
-        for node_id in stale:
-            del self._lost[node_id]
+        stale = [one for one, when in self._lost.items() if now - when > FORGET_AFTER_SECONDS]
+        for place in stale:
+            del self._lost[place]
         while len(self._lost) > MAX_LOST:
             del self._lost[next(iter(self._lost))]

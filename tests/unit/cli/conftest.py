@@ -6,11 +6,15 @@ import asyncio
 import io
 import json
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+import structlog
 
 from controlplane.cli.main import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,13 @@ class AsyncSluice(Protocol):
     """Runs one command beside the event loop."""
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Result: ...
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """Undo what a command set up for its log."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -34,13 +34,12 @@ async def running(
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
         await made.sale(state="Open", healing=False)
         yield made
-    structlog.reset_defaults()
 
 
 @pytest.mark.usefixtures("running")
 async def test_users_go_out_and_in_again(ask: AsyncSluice) -> None:
     assert (await ask("data", "list", SALE)).out == 'sale: "shop/laptop"\nusers: []\n'
-    done = await ask("data", "apply", SALE, "--id", "Bearer alice", "--id", "Bearer bob")
+    done = await ask("data", "apply", SALE, "Bearer alice", "--id", "Bearer bob")
     assert (done.code, done.out) == (0, "shop/laptop: 2 users let in\n")
     listed = await ask("data", "list", SALE)
     found = yaml.safe_load(listed.out)
@@ -78,7 +77,7 @@ async def test_a_sale_is_steered(ask: AsyncSluice, running: Running) -> None:
     await running.sale(state="Suspended")
     assert (await ask("sale", "resume", SALE)).out == "shop/laptop: resumed\n"
     await running.sale(state="Open")
-    assert (await ask("sale", "set-limit", SALE, "manifest")).code == 0
+    assert (await ask("sale", "set-limit", SALE, "--clear")).code == 0
     await running.sale(limit=3, limitByHand=None)
     await ask("data", "apply", SALE, "--id", "a")
     assert (await ask("sale", "reset", SALE, "--yes")).out == "shop/laptop: books are empty\n"
