@@ -164,7 +164,7 @@ class Keeper:
         return Opening(
             limit=self._plan.limit,
             heal_ms=self._heal_ms,
-            expire_at_ms=self._expire_at_ms(),
+            expire_at_ms=self._keys_expire_at_ms(),
             ring=ring,
             copy_incarnation=known.incarnation,
             copy_generation=known.generation,
@@ -248,6 +248,14 @@ class Keeper:
     def _expire_at_ms(self) -> int:
         end = self._plan.end_ms
         return 0 if end is None else end + self._plan.retention_ms
+
+    def _keys_expire_at_ms(self) -> int:
+        """When Redis drops the keys; a sale without an end keeps them for as long as it is kept.
+
+        Opening is repeated every `REFRESH_SECONDS`, so the time moves on while the sale exists, and
+        runs out some time after it was deleted.
+        """
+        return self._expire_at_ms() or self._now_ms() + self._plan.retention_ms
 
     def _expired(self) -> bool:
         end = self._expire_at_ms()

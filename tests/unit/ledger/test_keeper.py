@@ -374,6 +374,17 @@ async def test_everything_expires_some_time_after_the_sale(
         assert list((tmp_path / "books").iterdir()) == []
 
 
+async def test_books_without_an_end_expire_once_nobody_keeps_them(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async with desk(tmp_path, sale_plan(redis_server, retention=3_600_000)) as here:
+        await here.ready()
+        keys = await here.books.client.command("KEYS", "sluice:{*")
+        left = [await here.books.client.command("PTTL", key) for key in keys]
+        assert left
+        assert all(3_500_000 < ms <= 3_600_000 for ms in left), left
+
+
 async def test_a_copy_that_cannot_be_read_is_set_aside(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
