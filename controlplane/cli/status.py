@@ -14,6 +14,7 @@ EPILOG: Final = """\
 \b
 Examples:
   sluice status
+  sluice status --versions             what each proxy has confirmed
   sluice status -o json
   sluice status --check || echo "something is not as it should be"
   sluice status --retry shop/edge      after mending what made a proxy refuse (a port in use)
@@ -23,13 +24,16 @@ Examples:
 @click.command(name="status", epilog=EPILOG)
 @server_option
 @output_option()
+@click.option(
+    "--versions", is_flag=True, help="Show the version of each type that a proxy has confirmed."
+)
 @click.option("--check", is_flag=True, help="Exit with 1 unless everything is as it should be.")
 @click.option(
     "--retry",
     metavar="NAMESPACE/GATEWAY",
     help="First send once more what proxies of this gateway refused.",
 )
-def command(server: str, output: str, *, check: bool, retry: str | None) -> None:
+def command(server: str, output: str, *, versions: bool, check: bool, retry: str | None) -> None:
     """Show gateways, proxies, sales, and what is wrong.
 
     Conditions are true only when the proxies have said so: PROXIES tells how many run the newest
@@ -39,12 +43,12 @@ def command(server: str, output: str, *, check: bool, retry: str | None) -> None
         if retry:
             client.post(f"/gateways/{retry}/retry")
         found = client.get("/status")
-    emit(found, output, lambda: show(found))
+    emit(found, output, lambda: show(found, versions=versions))
     if check and faults(found):
         click.get_current_context().exit(1)
 
 
-def show(found: dict[str, Any]) -> None:
+def show(found: dict[str, Any], *, versions: bool = False) -> None:
     """Print everything as tables."""
     if not found["ready"]:
         click.echo("The manifests have not been read yet: proxies are told nothing.")
@@ -56,7 +60,7 @@ def show(found: dict[str, Any]) -> None:
     heading("PROXIES")
     columns(
         ("NODE", "GATEWAY", "WORKERS", *TYPES, "CONNECTED", "AGENT"),
-        [proxy_row(one) for one in found["proxies"]],
+        [proxy_row(one, versions=versions) for one in found["proxies"]],
     )
     sales = [one for one in found["objects"] if one["kind"] == "FlashSale"]
     if sales:
@@ -91,13 +95,14 @@ def object_row(one: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-def proxy_row(one: dict[str, Any]) -> tuple[object, ...]:
+def proxy_row(one: dict[str, Any], *, versions: bool = False) -> tuple[object, ...]:
     """Give the line of a proxy."""
+    word = version_word if versions else sync_word
     return (
         one["node"],
         one["gateway"],
         one["workers"] or "?",
-        *(sync_word(one["types"].get(kind)) for kind in TYPES),
+        *(word(one["types"].get(kind)) for kind in TYPES),
         since(one["connectedAt"]),
         one["waiting"] or one["agent"],
     )
@@ -138,6 +143,13 @@ def sync_word(state: dict[str, Any] | None) -> str:
     if state["nack"]:
         return "NACK"
     return "SYNCED" if state["inSync"] else "STALE"
+
+
+def version_word(state: dict[str, Any] | None) -> str:
+    """Give the version in force; a star tells that there is a newer one."""
+    if state is None or not state["acked"]:
+        return "-"
+    return f"{state['acked'][:8]}{'' if state['inSync'] else '*'}"
 
 
 def refusals(proxies: list[dict[str, Any]]) -> list[str]:

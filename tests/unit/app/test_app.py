@@ -60,6 +60,29 @@ async def test_a_changed_file_is_in_force_and_a_broken_one_loses_nothing(
         assert await told() == []
 
 
+async def test_a_fault_of_ours_ends_nothing(
+    manifests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with control_plane(manifests, tmp_path) as running:
+        await running.sale(limit=3)
+
+        def broken(*_: object) -> None:
+            raise KeyError("oops")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("controlplane.app.translate", broken)
+            (manifests / "sale.yaml").write_text(SALE.format(stock=7, name="laptop"))
+
+            async def told() -> Any:
+                return (await running.get("/api/v1/status"))["problems"]
+
+            problems = await eventually(told, what="the fault is told")
+            assert "internal error (KeyError)" in problems[0]["message"]
+            await running.sale(limit=3, state="Open")
+        (manifests / "sale.yaml").write_text(SALE.format(stock=8, name="laptop"))
+        await running.sale(limit=8)
+
+
 async def test_a_second_sale_needs_only_a_second_manifest(manifests: Path, tmp_path: Path) -> None:
     async with control_plane(manifests, tmp_path) as running:
         await running.sale(state="Open")

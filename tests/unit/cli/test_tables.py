@@ -121,6 +121,11 @@ def test_status(printed: Any) -> None:
     ]
 
 
+def test_versions_in_force() -> None:
+    row = status.proxy_row(PROXY, versions=True)
+    assert row[3:9] == ("1", "-", "-", "1*", "1*", "-")
+
+
 def test_one_sale(printed: Any) -> None:
     sale.describe(SALE)
     lines = printed()
