@@ -221,7 +221,9 @@ class EdgeResources:
     def _encoded(self, item: Routed, site: Site) -> tuple[RuleRoutes, ...]:
         encoded = []
         for key, resolved in zip(_keys(item), item.backends, strict=True):
-            rule = Rule.of(item.route, key[1], resolved, guarded=key in self._guards)
+            guard = self._guards.get(key)
+            sale = f"{guard.namespace}/{guard.name}" if guard is not None else ""
+            rule = Rule.of(item.route, key[1], resolved, sale=sale)
             encoded.append(
                 self._fragments.get(
                     ("rule", self._edge.key, site, item.route.ref, key[1]),

@@ -17,6 +17,8 @@ REDIS_UPSTREAM = "sluice-redis-upstream"
 REDIS_POOL_CLUSTER = "sluice-redis-pool"
 XDS_CLUSTER = "sluice-xds"
 WEB_CLUSTER = "sluice-web"
+SALE_HEADER = "x-sluice-sale"
+"""Tells the origin which sale a request has passed."""
 NOWHERE = "sluice-nowhere"
 """No cluster has this name: what is sent there is answered 500."""
 

@@ -48,19 +48,18 @@ class Rule:
     name: str
     spec: RouteRule
     backends: tuple[Backend, ...]
-    guarded: bool
+    sale: str
+    """The sale that guards it, as `namespace/name`; empty when none does."""
 
     @property
     def inputs(self) -> tuple[Any, ...]:
         """All that its routes depend on: of a backend not the Service, but where it leads."""
-        return self.name, self.spec, self.guarded, tuple(item.cluster for item in self.backends)
+        return self.name, self.spec, self.sale, tuple(item.cluster for item in self.backends)
 
     @classmethod
-    def of(
-        cls, route: HTTPRoute, index: int, backends: tuple[Backend, ...], *, guarded: bool
-    ) -> Rule:
+    def of(cls, route: HTTPRoute, index: int, backends: tuple[Backend, ...], *, sale: str) -> Rule:
         """The rule at this place of a route."""
-        return cls(route.rule_key(index), route.spec.rules[index], backends, guarded)
+        return cls(route.rule_key(index), route.spec.rules[index], backends, sale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +103,9 @@ def _route(
     else:
         fields = _action(rule, match, wanted, site) | wanted.header_fields
     route = envoy.Route(name=rule.name, match=matched, **fields)
-    if rule.guarded:
+    if rule.sale:
         route.typed_per_filter_config = {names.FLASH_SALE: _switched_on()}
+        route.request_headers_to_add = [*route.request_headers_to_add, _sale_name(rule.sale)]
         route.response_headers_to_add = [*route.response_headers_to_add, _pass_cookie()]
     return route
 
@@ -164,6 +164,14 @@ def _timeout(timeouts: RouteTimeouts) -> timedelta:
 
 def _switched_on() -> Packed:
     return pack(envoy.FilterConfig(config=Packed()))
+
+
+def _sale_name(sale: str) -> HeaderValueOption:
+    # The same for every request of the route, and here it costs less than in the filter.
+    return HeaderValueOption(
+        header=HeaderValue(key=names.SALE_HEADER, value=sale),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
 
 
 def _pass_cookie() -> HeaderValueOption:

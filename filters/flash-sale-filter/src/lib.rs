@@ -14,8 +14,8 @@
 //! |---|---|
 //! | not started, ended, suspended | property (route), local response |
 //! | refused after identity (throttled, sold out, lottery lost) | the same and one header |
-//! | let through by known permit or pass | property, one header, three headers set |
-//! | decided by Redis | property, one header, clock; its context made effective, then local response, or three headers set and resume; a batch adds one message in each direction |
+//! | let through by known permit or pass | property, one header, two headers added |
+//! | decided by Redis | property, one header, clock; its context made effective, then local response, or two headers added and resume; a batch adds one message in each direction |
 //!
 //! A sale with passes reads the Cookie header too, and one with denied networks the peer's address.
 //! The clock is asked besides when a sale is about to open or close.

@@ -212,10 +212,10 @@ fn tell(verdict: Verdict) -> Action {
                 vm.counts.add(row, outcome);
             });
             // Added, which costs less than replaced: the connection manager has removed the client's.
+            // The name of the sale comes from the route.
             let add = |name, value: &[u8]| {
                 let _ = host::add_header(Map::RequestHeaders, name, value);
             };
-            add("x-sluice-sale", sale.name.as_bytes());
             if let Some(user) = user {
                 add("x-sluice-user", &hex(&user));
             }
