@@ -225,7 +225,6 @@ class Progress:
                 return True
         # Otherwise absence is not told: the client keeps what it has (S11, S15, D10).
         self._dirty.discard(name)
-        self._forced.discard(name)
         return False
 
     def _everything(self, removed: Collection[str]) -> dict[str, Resource]:

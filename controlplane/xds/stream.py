@@ -105,9 +105,13 @@ class Stream:
 
     def _read_sotw(self, state: Progress, request: SotwRequest) -> None:
         if state.last_nonce and request.nonce != state.last_nonce:
-            # Written before the client saw our last response; its answer to that one carries
-            # the full list of names again, so that nothing is lost (S3, S4, S18).
+            # Written before the client saw our last response: it says nothing about that one, and
+            # is not answered (S3). Its names count, or a name given up and taken up again before
+            # the answer would not be sent anew (S4, S10). With nothing unanswered it is no
+            # client's honest word, and must not end a subscription (S18).
             self._events.append(Ignored("stale_nonce", state.kind.url))
+            if state.outstanding:
+                state.apply(state.subscription.replace(request.names))
             return
         if not self._answered(state, request) and request.error is not None:
             self._events.append(Ignored("stale_nonce", state.kind.url))

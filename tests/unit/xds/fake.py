@@ -71,7 +71,6 @@ class FakeClient(ABC):
         self.outbox: deque[Request] = deque()
         self.names_culprits = True  # whether a refusal names what is wrong
         self.warming: set[str] = set()  # endpoints that a new or changed cluster waits for
-        self.given_up: set[str] = set()
         self.refusals = 0
         self.received = 0
         self.on_removed: Callable[[str, str], None] = lambda _url, _name: None
@@ -143,8 +142,6 @@ class FakeClient(ABC):
     def _warm(self, body: bytes) -> None:
         message = discovery_pb2.Cluster.FromString(body)
         name = message.eds_cluster_config.service_name or message.name
-        if message.name in self.given_up:
-            return
         if message.type and name in self.interest(kinds.ENDPOINTS).names:
             self.warming.add(name)
 
@@ -175,12 +172,7 @@ class FakeSotw(FakeClient):
         if "*" in names:
             interest.wildcard = False
             interest.version = ""  # stands for all that it had
-        before = set(interest.has)
         interest.drop_unwanted()
-        if url == kinds.CLUSTER:
-            # Taken up again before the server hears of it (the request may be stale), these are
-            # new to nobody but the client: a gap of this variant that Envoy does not fall into.
-            self.given_up |= before - interest.has.keys()
         self.warming &= self.interest(kinds.ENDPOINTS).names
         self._ask(interest)
 

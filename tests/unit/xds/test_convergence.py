@@ -98,8 +98,8 @@ class Watched(Link):
     def follow(self, request: Request) -> None:
         asked = self.asked.setdefault(request.type_url, set())
         if isinstance(request, SotwRequest):
-            nonce = self.stream._types[request.type_url].last_nonce if asked else ""
-            if nonce in {"", request.nonce}:
+            state = self.stream._types.get(request.type_url)
+            if state is None or state.outstanding or state.last_nonce in {"", request.nonce}:
                 self.insist(request.type_url, set(request.names or {"legacy"}) - asked)
                 asked.clear()
                 asked.update(request.names or {"legacy"})

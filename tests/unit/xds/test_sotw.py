@@ -111,6 +111,17 @@ class TestNonces:
         )
         assert listed(replies) == [("RDS", ["b"], [])]
 
+    def test_a_name_given_up_and_taken_up_before_the_answer(self) -> None:
+        """S4, S10: both requests are stale, and the answer shows no difference."""
+        conversation = talk(endpoints("a"), endpoints("b"))
+        [first] = conversation.ask(EDS, "a", "b")
+        conversation.ack(first)
+        [second] = conversation.aim(endpoints("a", "v2"), endpoints("b"))
+        assert conversation.say(samples.sotw(EDS, ["a"], nonce=first.nonce)) == []
+        assert conversation.say(samples.sotw(EDS, ["a", "b"], nonce=first.nonce)) == []
+        replies = conversation.say(samples.sotw(EDS, ["a", "b"], nonce=second.nonce))
+        assert listed(replies) == [("EDS", ["b"], [])]
+
     def test_an_answer_may_come_before_the_response_was_written(self) -> None:
         """S5: what is expected is recorded before the response is written."""
         conversation = talk(routes("a"))
@@ -407,3 +418,11 @@ class TestNames:
         assert second.kind is kinds.CDS
         assert conversation.ask(RDS) == []
         assert conversation.ack(second) == []
+
+    def test_the_number_of_names_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Memory that a client can fill has an end: the stream is ended, with the reason."""
+        monkeypatch.setattr("controlplane.xds.stream._NAMES_LIMIT", 3)
+        conversation = talk()
+        conversation.ask(EDS, "a", "b", "c")
+        with pytest.raises(ProtocolError, match="more than 3 names"):
+            conversation.ask(EDS, "a", "b", "c", "d")
