@@ -168,16 +168,18 @@ class Stream:
             now: in seconds, on any clock that only goes forward.
         """
         self._ordering.observe(now)
-        reply = None
+        reply, looked = None, False
         for kind in KINDS:
             state = self._types.get(kind.url)
             if state is None or state.idle or state.outstanding:
                 continue
             if not self._ordering.holds(kind, now):
+                looked = True
                 reply = self._respond(state, now)
                 if reply is not None:
                     break
-        self._ordering.observe(now)
+        if looked:
+            self._ordering.observe(now)
         return reply
 
     def _respond(self, state: Progress, now: float) -> Reply | None:
