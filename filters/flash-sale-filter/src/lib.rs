@@ -49,7 +49,7 @@ fn on_configure(root: ContextId, size: usize) -> bool {
         }
     };
     let line = format!(
-        "flash-sale {}: {} sales, {} routes of gateway {}",
+        "flash-sale {}: {} sale(s) on {} route(s) of gateway {}",
         env!("CARGO_PKG_VERSION"),
         settings.sales.len(),
         settings.routes().count(),
