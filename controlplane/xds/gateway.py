@@ -145,7 +145,8 @@ class Gateway:
         disputed, news = bool(self.refusals), False
         for resource in resources:
             key = (resource.type_url, resource.name)
-            if disputed or not self._is_good(key, resource.version):
+            good = self._good.get(key)
+            if disputed or good is None or good[0][1].version != resource.version:
                 news |= self._add_good(key, resource, serial)
                 news |= self._absolve(node_id, resource)
         if news:

@@ -33,12 +33,7 @@ _NAMED = "-named"
 
 
 class Progress:
-    """One type on one stream.
-
-    Args:
-        kind: the type.
-        delta: the variant.
-    """
+    """One type on one stream, in one of the two variants."""
 
     def __init__(self, kind: Kind, *, delta: bool) -> None:
         self.kind = kind
@@ -86,8 +81,10 @@ class Progress:
         for name in change.dropped:
             self._forget(name)
         if change.dropped_all:
-            for name in [name for name in self.held if not self.subscription.wants(name)]:
-                self._forget(name)
+            under_way = self.outstanding.contents if self.outstanding else {}
+            for name in {*self.held, *under_way}:
+                if not self.subscription.wants(name):
+                    self._forget(name)
         wanted = set(change.asked)
         if change.asked_all:
             wanted.update(self._target, self.held)
@@ -187,9 +184,10 @@ class Progress:
     def _examine(self, now: float, may_leave: MayLeave) -> tuple[dict[str, Resource], list[str]]:
         contents: dict[str, Resource] = {}
         removed = []
+        everything, names = self.subscription.wildcard, self.subscription.names
         for name in sorted(self._dirty):
             resource = self._target.get(name)
-            if not self.subscription.wants(name):
+            if not everything and name not in names:
                 # Not for now; a forced one waits for its subscription.
                 self._dirty.discard(name)
             elif resource is None:
@@ -203,7 +201,8 @@ class Progress:
         self.leaving.pop(name, None)
         held = self.held.get(name)
         if held is None or held.version != resource.version or name in self._forced:
-            if name in self._insisted or not self.parking.holds(name, resource.version):
+            parked = self.parking and self.parking.holds(name, resource.version)
+            if not parked or name in self._insisted:
                 return True
         elif isinstance(held, Claim):
             self.held[name] = resource
@@ -305,11 +304,9 @@ class Progress:
         return self._refuse(sent, error)
 
     def _accept(self, sent: Sent) -> Accepted:
-        arrived = {
-            name: resource
-            for name, resource in sent.contents.items()
-            if name not in sent.void and self.subscription.wants(name)
-        }
+        arrived = sent.contents
+        if sent.void:
+            arrived = {name: one for name, one in arrived.items() if name not in sent.void}
         if self._whole:
             self.held = dict(arrived)
             self.leaving = {name: at for name, at in self.leaving.items() if name in arrived}
@@ -321,9 +318,10 @@ class Progress:
             self.leaving.pop(name, None)
             if name in self.subscription.names and name not in sent.void:
                 self._told.add(name)
-        for name, resource in arrived.items():
-            if self.parking.holds(name, resource.version):
-                self.parking.forget(name)  # innocent after all
+        if self.parking:
+            for name, resource in arrived.items():
+                if self.parking.holds(name, resource.version):
+                    self.parking.forget(name)  # innocent after all
         self._acked = sent.version
         return Accepted(self.kind, sent.changed, sent.serial)
 
