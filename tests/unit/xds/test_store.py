@@ -10,7 +10,8 @@ import pytest
 from controlplane.xds import kinds
 from controlplane.xds.requests import Node
 from controlplane.xds.store import Store
-from tests.unit.xds.fake import FakeDelta, FakeSotw, Link
+from tests.unit.xds.fake import FakeDelta, FakeSotw
+from tests.unit.xds.link import Link
 from tests.unit.xds.samples import GATEWAY, NODE, cluster, extension, listener, routes, snapshot
 from tests.unit.xds.talk import TIMING
 
