@@ -15,7 +15,7 @@ class Case:
     """One kind of request.
 
     Attributes:
-        name: what it is called in the results; also its path, but for `noop`.
+        name: what it is called in the results; also the name of its sale, if it has one.
         what: one line for the reader of the table.
         status: the only right answer.
         outcome: the filter's own counter that must have counted every request; empty: none.
@@ -23,6 +23,8 @@ class Case:
         own_listener: it goes to a listener of its own.
         users: it names another user in each request.
         asks_redis: each request must cost Redis one look at the books.
+        beside: other sales on the gateway.
+        settle: seconds after which a proxy that has learned how things stand relies on it.
     """
 
     name: str
@@ -33,11 +35,18 @@ class Case:
     own_listener: bool = False
     users: bool = True
     asks_redis: bool = False
+    beside: tuple[str, ...] = ()
+    settle: float = 0.0
 
     @property
     def path(self) -> str:
         """Where the request goes."""
-        return f"/{PLAIN if self.own_listener else self.name}"
+        return "/sale" if self.sales else f"/{PLAIN}"
+
+    @property
+    def sales(self) -> frozenset[str]:
+        """The sales that the gateway has meanwhile; none: whatever it has."""
+        return frozenset((self.name, *self.beside)) if self.outcome else frozenset()
 
 
 CASES: Final = (
@@ -57,8 +66,9 @@ CASES: Final = (
 )
 MORE_CASES: Final = (
     Case("known", "through: the permit is known", IN, "known"),
-    Case("sold-out", "refused: nothing left", 410, "sold_out"),
+    Case("sold-out", "refused: nothing left", 410, "sold_out", settle=1.5),
     Case("redis-admit", "a new permit for every request", IN, "admitted", asks_redis=True),
+    Case("among-two", "not-started, one of two sales", 503, "not_started", beside=("beside",)),
 )
 
 

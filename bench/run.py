@@ -151,6 +151,7 @@ class Bench:
         """From writing a manifest to its being in force on every worker."""
         task = self.progress.add_task("edits", total=self.options.edits)
         await self.stage.restart_envoy(EDIT_WORKERS)
+        await self.stage.supply(_BY_NAME["not-started"], 0)
         workers = await edits.one_of_each(self.stage.port, EDIT_WORKERS, self.stage.by_worker)
 
         def edit(number: int) -> None:
@@ -190,12 +191,13 @@ async def bench(options: argparse.Namespace, console: Console) -> dict[str, Any]
             shown.remove_task(task)
             here = machine.describe(stage.envoy_binary, stage.redis_binary)
             run = Bench(options, stage, shown)
-            first, more, last = _groups(options.cases)
+            first, more, last, two = _groups(options.cases)
             measured = await run.throughput([g for g in (first, more) if g], "throughput")
             decision = next((r for r in measured if r.case.name == "redis-decision"), None)
             latency = await run.added_latency(decision.rps / 2) if decision else None
             edit = await run.edit_to_force() if options.edits else None
             measured += await run.throughput([last], "throughput, writing") if last else []
+            measured += await run.throughput([two], "throughput, two sales") if two else []
             measured = [r for i, r in enumerate(measured) if r.case.name != PLAIN or not i]
             results: dict[str, Any] = {
                 "machine": here,
@@ -222,14 +224,16 @@ def _groups(names: Sequence[str]) -> list[list[Case]]:
     """What is measured in turns, and what comes last, on its own.
 
     That is `redis-admit`: workers go on reading the log of all those permits for a while, and a
-    new Envoy reads all of it.
+    new Envoy reads all of it. And `among-two`: when a sale goes, the filter asks for the route of
+    each request for a while.
     """
     chosen = [case for case in _BY_NAME.values() if not names or case.name in names]
     plain = _BY_NAME[PLAIN]
     first = [c for c in chosen if c in CASES and c != plain]
-    more = [c for c in chosen if c in MORE_CASES and c.name != "redis-admit"]
-    last = [c for c in chosen if c.name == "redis-admit"]
-    return [[plain, *group] if group else [] for group in (first, more, last)]
+    alone = ("redis-admit", "among-two")
+    more = [c for c in chosen if c in MORE_CASES and c.name not in alone]
+    others = [[c for c in chosen if c.name == name] for name in alone]
+    return [[plain, *group] if group else [] for group in (first, more, *others)]
 
 
 def _progress(console: Console) -> Progress:

@@ -12,12 +12,13 @@
 //!
 //! | path | calls |
 //! |---|---|
-//! | not started, ended, suspended | property (route), local response |
+//! | not started, ended, suspended | local response |
 //! | refused after identity (throttled, sold out, lottery lost) | the same and one header |
-//! | let through by known permit or pass | property, one header, two headers added |
-//! | decided by Redis | property, one header, clock; its context made effective, then local response, or two headers added and resume; a batch adds one message in each direction |
+//! | let through by known permit or pass | one header, two headers added |
+//! | decided by Redis | one header, clock; its context made effective, then local response, or two headers added and resume; a batch adds one message in each direction |
 //!
-//! A sale with passes reads the Cookie header too, and one with denied networks the peer's address.
+//! Where there are several sales, the property that names the route comes first in each of them.
+//! A sale with passes reads all headers at once, and one with denied networks the peer's address.
 //! The clock is asked besides when a sale is about to open or close.
 #![forbid(unsafe_code)]
 
@@ -65,6 +66,7 @@ fn on_configure(root: ContextId, size: usize) -> bool {
 
 fn on_tick(root: ContextId) {
     let now = begin();
+    sweep(root, now);
     let (newest, judge) = with(|vm| {
         let newest = vm.newest() == Some(root);
         (newest, newest && vm.tick(now))
@@ -78,12 +80,28 @@ fn on_tick(root: ContextId) {
         link::flush(&Line(Which::Durable), root, now);
     } else {
         // An older root: its streams end by themselves, with the link of the newest one's ticks.
-        link::set_tick(root, 0, root);
+        link::set_tick(root, vm::OLDER_TICK_MS, root);
     }
     if newest {
         counts::write(now);
     }
     finish(root, now, newest);
+}
+
+/// Forgets the roots that are gone. The host would tell, by a callback that it makes for every request
+/// as well: looking costs less. When the newest one was gone, the next is in force from here on.
+fn sweep(root: ContextId, now: Moment) {
+    let others = with(|vm| vm.other_roots(root));
+    if others.is_empty() {
+        return;
+    }
+    let gone = |other: &ContextId| host::set_effective_context(*other).is_err();
+    for other in others.into_iter().filter(gone) {
+        link::delete_root(&Line(Which::Main), other, root, now);
+        link::delete_root(&Line(Which::Durable), other, root, now);
+        with(|vm| vm.delete_root(other, now));
+    }
+    let _ = host::set_effective_context(root);
 }
 
 fn on_request_headers(request: ContextId, _count: usize, _end: bool) -> Action {
@@ -115,17 +133,6 @@ fn on_grpc_close(root: ContextId, token: Token, status: u32) {
     finish(root, now, false);
 }
 
-fn on_delete(context: ContextId) {
-    if !with(|vm| vm.has_root(context)) {
-        return;
-    }
-    link::on_delete(&Line(Which::Main), context);
-    link::on_delete(&Line(Which::Durable), context);
-    let now = clock();
-    with(|vm| vm.delete_root(context, now));
-    pace(context, now, false);
-}
-
 host::export!(
     on_vm_start => on_vm_start,
     on_configure => on_configure,
@@ -133,7 +140,6 @@ host::export!(
     on_request_headers => on_request_headers,
     on_grpc_receive => on_grpc_receive,
     on_grpc_close => on_grpc_close,
-    on_delete => on_delete,
 );
 
 fn clock() -> Moment {

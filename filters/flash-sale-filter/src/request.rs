@@ -1,8 +1,9 @@
 //! One request, from its headers to its answer.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
-use host::{Action, ContextId, EncodedPairs, Map, Stream};
+use host::{Action, ContextId, EncodedPairs, HeaderList, Map, Stream};
 use link::Moment;
 use sale::admission::{Guest, Verdict};
 use sale::answers::Outcome;
@@ -43,7 +44,16 @@ impl Which {
     }
 }
 
-struct Headers;
+/// The effective request's headers: fetched one by one, or all at once where two are wanted.
+struct Headers {
+    all: Option<OnceCell<HeaderList>>,
+}
+
+impl Headers {
+    fn of(sale: &Sale) -> Self {
+        Self { all: sale.pass.is_some().then(OnceCell::new) }
+    }
+}
 
 impl Request for Headers {
     fn peer(&self) -> Option<Vec<u8>> {
@@ -51,7 +61,13 @@ impl Request for Headers {
     }
 
     fn header(&self, name: &str) -> Option<Vec<u8>> {
-        host::get_header(Map::RequestHeaders, name)
+        match &self.all {
+            None => host::get_header(Map::RequestHeaders, name),
+            Some(all) => {
+                let list = all.get_or_init(|| host::get_header_list(Map::RequestHeaders));
+                list.first(name).map(<[u8]>::to_vec)
+            }
+        }
     }
 }
 
@@ -75,18 +91,25 @@ pub(crate) enum Arrival {
     Waits,
 }
 
-/// A request has come.
+/// A request has come. Its route is the dearest thing to ask for, and not asked for where all routes
+/// lead to one sale.
 ///
 /// Its time is that of the last tick or reply, at most a tick ago, and the clock is not asked: unless
 /// the sale is about to open or close, or the request is going to wait.
 pub(crate) fn arrive(request: ContextId) -> Arrival {
-    let route = host::get_property(b"xds\0route_name").unwrap_or_default();
     let now = with(|vm| vm.last).unwrap_or_else(clock);
-    let found = with(|vm| {
+    let now_us = now.as_nanos() / 1_000;
+    let sole = with(|vm| {
         vm.main.link.saw_request();
         vm.durable.link.saw_request();
-        vm.find(&route, now.as_nanos() / 1_000)
+        vm.sole(now_us)
     });
+    let found = if let Some(desk) = sole {
+        Found::Desk(desk)
+    } else {
+        let route = host::get_property(b"xds\0route_name").unwrap_or_default();
+        with(|vm| vm.find(&route, now_us))
+    };
     let step = match found {
         Found::Desk(desk) => {
             let turns = with(|vm| desk.sale.turns_soon(vm.now(now).redis_ms));
@@ -141,7 +164,7 @@ fn look(request: ContextId, sale: &Rc<Sale>, now: Moment, deadline_us: Option<u6
     });
     // Set when the request is known to wait.
     let deadline_us = deadline_us.unwrap_or(u64::MAX);
-    let applicant = match examine(sale, suspended, time.redis_ms, &Headers) {
+    let applicant = match examine(sale, suspended, time.redis_ms, &Headers::of(sale)) {
         Ok(applicant) => applicant,
         Err(refused) => return Step::Told(Verdict::refuse(sale, None, refused)),
     };

@@ -184,6 +184,45 @@ fn a_route_of_replaced_parameters_goes_on_for_a_moment() {
 }
 
 #[test]
+fn with_one_sale_routes_are_looked_at_now_and_then() {
+    let mut rig = Rig::new(&document("", ""), 90);
+    let other = |rig: &Rig, request| {
+        rig.enter(request, 90);
+        fake::put_property(request, ROUTE, b"other");
+        on_request_headers(request, 1, true);
+        answers()[0].2.clone()
+    };
+    fake::take_calls();
+    rig.request(7, "shop", "alice");
+    assert_eq!(answers()[0].2, "sluice_not_started");
+    // A proxy that refused newer routes is found out, and nothing is taken for granted then.
+    let trusted = (8..200).take_while(|request| other(&rig, *request) == "sluice_not_started");
+    assert_eq!(trusted.count(), 64);
+    assert_eq!(other(&rig, 300), "sluice_unknown_route");
+    rig.tick(11_000);
+    fake::take_calls();
+    assert_eq!(other(&rig, 301), "sluice_unknown_route");
+}
+
+#[test]
+fn a_root_that_is_gone_is_noticed_by_the_others() {
+    let mut rig = Rig::serving(&document("", ""), 50);
+    assert!(configure(2, &document("\"pollMs\": 200", "\"pollMs\": 300")));
+    rig.tick(20);
+    fake::take_calls();
+    fake::forget_context(2);
+    rig.tick(5);
+    let periods = fake::take_calls();
+    assert!(
+        periods.iter().any(|c| matches!(c, Call::TickPeriod(ROOT, 1..=20))),
+        "in force again: {periods:?}"
+    );
+    rig.request(10, "shop", "alice");
+    rig.receive(admitted(&[1]).as_bytes());
+    assert_eq!(resumed(), [10]);
+}
+
+#[test]
 fn a_sale_that_is_gone_lets_its_old_route_pass() {
     let rig = Rig::new(&document("", ""), 500);
     let empty = r#"{"version": 1, "gateway": "shop/edge", "redis": {"cluster": "c", "deadlineMs": 100, "username": "", "passwordEnv": "", "database": 0, "via": "Direct"}, "pollMs": 200, "sales": [], "routes": {}}"#;

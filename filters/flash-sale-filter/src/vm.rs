@@ -29,11 +29,16 @@ use crate::request::{Ready, Undecided};
 pub(crate) const FIRST_TICK_MS: u32 = 1;
 /// The tick period while nothing else is wanted: polls are due at its steps.
 const CALM_TICK_MS: u32 = 20;
+/// The tick period of a root that is not the newest: to notice when it has become that.
+pub(crate) const OLDER_TICK_MS: u32 = 50;
 /// The tick period while requests wait, so that each is answered close to its deadline.
 const WAITING_TICK_MS: u32 = 5;
 /// How long a route of replaced parameters is remembered, in microseconds: routes and filter
 /// parameters reach the proxy one after the other.
 const GRACE_US: u64 = 10_000_000;
+/// Where one sale has all the routes, a request's route is asked for only this often: to notice a
+/// proxy whose routes are older than its parameters, because it refused the newer ones.
+const LOOK_EVERY: u32 = 64;
 /// Books of sales that are gone, kept in case these come back.
 const RETIRED_BOOKS: usize = 64;
 
@@ -57,6 +62,12 @@ pub(crate) struct Vm {
     pub(crate) settings: Rc<Settings>,
     desks: Vec<Rc<Desk>>,
     former: HashMap<Box<[u8]>, Former>,
+    /// The sale that all routes lead to, if there is just one.
+    sole: Option<Rc<Desk>>,
+    /// Until when a request may have come by a route that the parameters do not have any more.
+    strays_until_us: u64,
+    /// How many requests may still come before one is looked at again.
+    unlooked: u32,
     pub(crate) books: HashMap<Rc<str>, Books, Named>,
     retired: VecDeque<Rc<str>>,
     pub(crate) keyring: Option<Rc<Keyring>>,
@@ -101,6 +112,9 @@ impl Vm {
             settings: Rc::default(),
             desks: Vec::new(),
             former: HashMap::new(),
+            sole: None,
+            strays_until_us: 0,
+            unlooked: 0,
             books: HashMap::default(),
             retired: VecDeque::new(),
             keyring: None,
@@ -150,9 +164,9 @@ impl Vm {
         self.main.link.adopt(root, link, now);
     }
 
-    /// Whether a context is a root.
-    pub(crate) fn has_root(&self, context: ContextId) -> bool {
-        self.roots.iter().any(|(root, _)| *root == context)
+    /// The roots but for one.
+    pub(crate) fn other_roots(&self, than: ContextId) -> Vec<ContextId> {
+        self.roots.iter().map(|(root, _)| *root).filter(|root| *root != than).collect()
     }
 
     /// The newest root.
@@ -181,6 +195,9 @@ impl Vm {
             self.former.insert(route.into(), former);
         }
         let gone = core::mem::replace(&mut self.settings, Rc::clone(&settings));
+        if gone.routes().any(|(route, _)| settings.route(route).is_none()) {
+            self.strays_until_us = until_us;
+        }
         for sale in gone.sales.iter().filter(|sale| settings.by_tag(&sale.tag).is_none()) {
             self.retired.retain(|tag| *tag != sale.tag);
             self.retired.push_back(Rc::clone(&sale.tag));
@@ -199,6 +216,9 @@ impl Vm {
             Rc::new(Desk::new(Rc::clone(sale), row))
         };
         self.desks = settings.sales.iter().map(desk).collect();
+        let mut places = settings.routes().map(|(_, place)| place);
+        let first = places.next().filter(|first| places.all(|place| place == *first));
+        self.sole = first.and_then(|place| self.desks.get(place)).map(Rc::clone);
     }
 
     /// The sales on a line.
@@ -233,11 +253,27 @@ impl Vm {
 
     // === look-ups ===
 
+    /// The desk of every request that comes, where that is certain whatever its route.
+    pub(crate) fn sole(&mut self, now_us: u64) -> Option<Rc<Desk>> {
+        if now_us < self.strays_until_us {
+            self.unlooked = 0;
+            return None;
+        }
+        let Some(left) = self.unlooked.checked_sub(1) else {
+            self.unlooked = LOOK_EVERY;
+            return None;
+        };
+        self.unlooked = left;
+        self.sole.as_ref().map(Rc::clone)
+    }
+
     /// The desk that a route leads to.
     pub(crate) fn find(&mut self, route: &[u8], now_us: u64) -> Found {
         if let Some(desk) = self.settings.route(route).and_then(|place| self.desks.get(place)) {
             return Found::Desk(Rc::clone(desk));
         }
+        // One that the proxy should have dropped: there may be more of them.
+        self.strays_until_us = now_us.saturating_add(GRACE_US);
         match self.former.get(route).filter(|former| former.until_us > now_us) {
             None => Found::Unknown,
             Some(former) => match self.settings.by_name(&former.sale) {

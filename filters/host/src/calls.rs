@@ -2,8 +2,8 @@
 
 use crate::imp;
 use crate::{
-    decode_pairs, Buffer, ContextId, EncodedPairs, Level, Map, Metric, MetricId, Pair, Result,
-    Status, Stream, Token,
+    decode_pairs, Buffer, ContextId, EncodedPairs, HeaderList, Level, Map, Metric, MetricId, Pair,
+    Result, Status, Stream, Token,
 };
 
 /// Writes one line to the host's log.
@@ -82,6 +82,12 @@ pub fn get_header(map: Map, name: &str) -> Option<Vec<u8>> {
 /// The host's status; [`Status::PARSE_FAILURE`] when its list cannot be read.
 pub fn get_headers(map: Map) -> Result<Vec<Pair>> {
     decode_pairs(&imp::get_header_pairs(map)?).ok_or(Status::PARSE_FAILURE)
+}
+
+/// All headers of a map, not decoded: about as dear as two [`get_header`]s, however many are then looked up. Empty when
+/// none can be read now.
+pub fn get_header_list(map: Map) -> HeaderList {
+    HeaderList(imp::get_header_pairs(map).unwrap_or_default())
 }
 
 /// Sets a header to one value, in place of any that it had.

@@ -24,7 +24,7 @@ use fake as imp;
 use wasm as imp;
 
 pub use calls::*;
-pub use pairs::{decode_pairs, EncodedPairs, Pair};
+pub use pairs::{decode_pairs, EncodedPairs, HeaderList, Pair};
 pub use types::{
     Action, Buffer, ContextId, Level, Map, Metric, MetricId, Result, Status, Stream, Token,
 };

@@ -61,6 +61,30 @@ pub fn decode_pairs(bytes: &[u8]) -> Option<Vec<Pair>> {
     Some(pairs)
 }
 
+/// A header list as it came, to find a few of its headers in: decoding all of them would cost more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderList(pub(crate) Vec<u8>);
+
+impl HeaderList {
+    /// The first value of a header, whose name is in lower case. `None` also when the list cannot be read.
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        let (count, mut lengths) = take_length(&self.0)?;
+        let mut text = lengths.get(count.checked_mul(8)?..)?;
+        for _ in 0..count {
+            let (name_length, rest) = take_length(lengths)?;
+            let (value_length, rest) = take_length(rest)?;
+            lengths = rest;
+            let (this, rest) = text.split_at_checked(name_length)?;
+            let (value, rest) = rest.get(1..)?.split_at_checked(value_length)?;
+            text = rest.get(1..)?;
+            if this == name.as_bytes() {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
 fn take_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (head, rest) = bytes.split_first_chunk::<4>()?;
     Some((u32::from_le_bytes(*head) as usize, rest))
@@ -87,6 +111,14 @@ mod tests {
         #[test]
         fn any_bytes_are_a_list_or_nothing(bytes: Vec<u8>) {
             let _ = decode_pairs(&bytes);
+            let _ = HeaderList(bytes).first("cookie");
+        }
+
+        #[test]
+        fn the_first_header_of_a_name_is_found(pairs in prop::collection::vec(("[a-c]{1,2}", "[a-z]{0,9}"), 0..9), name in "[a-c]{1,2}") {
+            let list = HeaderList(EncodedPairs::new(&pairs).as_bytes().to_vec());
+            let first = pairs.iter().find(|(known, _)| *known == name);
+            prop_assert_eq!(list.first(&name), first.map(|(_, value)| value.as_bytes()));
         }
 
         #[test]

@@ -121,13 +121,9 @@ pub fn on_grpc_close<O: Owner>(owner: &O, root: ContextId, token: Token, status:
     ours
 }
 
-/// In `on_delete`, of any context: only roots matter here.
-pub fn on_delete<O: Owner>(owner: &O, context: ContextId) {
-    if !owner.link(|link| link.has_root(context)) {
-        return;
-    }
-    let now = Host.now();
-    owner.link(|link| link.delete_root(context, now));
+/// A root is gone, with its streams: noticed in a callback of `context`.
+pub fn delete_root<O: Owner>(owner: &O, root: ContextId, context: ContextId, now: Moment) {
+    owner.link(|link| link.delete_root(root, now));
     run(owner, &Host, context, false, now);
 }
 

@@ -35,7 +35,7 @@ mod value;
 mod waiting;
 
 pub use command::{Command, Script};
-pub use drive::{flush, on_delete, on_grpc_close, on_grpc_receive, on_tick, set_tick, Owner};
+pub use drive::{delete_root, flush, on_grpc_close, on_grpc_receive, on_tick, set_tick, Owner};
 pub use moment::Moment;
 pub use outcome::{Event, Lane, Outcome, Refusal};
 pub use release::{Release, Ticker};

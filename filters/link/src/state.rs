@@ -158,11 +158,6 @@ impl<R> Link<R> {
         self.roots.last().map(|root| root.id)
     }
 
-    /// Whether the context is a root of this link.
-    pub fn has_root(&self, context: ContextId) -> bool {
-        self.roots.iter().any(|root| root.id == context)
-    }
-
     /// Whether the stream is one of this link's.
     pub fn owns(&self, token: Token) -> bool {
         self.connections.iter().any(|connection| connection.token == token)

@@ -147,12 +147,10 @@ fn a_failed_send_loses_nothing() {
 fn other_streams_and_contexts_are_left_alone() {
     let vm = Vm::serving();
     assert!(!vm.receive(77, b":1\r\n"));
-    vm.enter(REQUEST);
-    link::on_delete(&vm, REQUEST);
+    link::delete_root(&vm, REQUEST, REQUEST, Moment::default());
     assert_eq!(fake::take_calls(), []);
     assert!(vm.link(|link| link.is_ready()));
-    vm.enter(ROOT);
-    link::on_delete(&vm, ROOT);
+    link::delete_root(&vm, ROOT, REQUEST, Moment::default());
     assert!(vm.link(|link| link.root().is_none()));
 }
 
