@@ -114,7 +114,7 @@ class EnvoyProcess:
         """The file with what Envoy and the filters in it say; grows through restarts."""
         return self.directory / f"{self.name}.log"
 
-    async def start(self, deadline: float = 30.0) -> None:
+    async def start(self, deadline: float = 60.0) -> None:
         """Starts Envoy and waits until it is ready, that is: has its first configuration.
 
         Raises:

@@ -141,7 +141,7 @@ class RedisServer:
         """The file with what the server says."""
         return self.directory / "redis.log"
 
-    async def start(self, deadline: float = 10.0) -> None:
+    async def start(self, deadline: float = 30.0) -> None:
         """Starts the server and waits until it answers PING.
 
         Raises:
@@ -183,7 +183,7 @@ class RedisServer:
         """Lets a paused server go on."""
         require(self._process, "Redis").signal(signal.SIGCONT)
 
-    async def restart(self, deadline: float = 10.0) -> None:
+    async def restart(self, deadline: float = 30.0) -> None:
         """Stops the server in order, if it runs, and starts it again with its data."""
         await self.stop()
         await self.start(deadline)

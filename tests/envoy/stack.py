@@ -21,6 +21,7 @@ from controlplane.local import EnvoyProcess, RedisServer, Shop
 from controlplane.local.ports import free_port
 from controlplane.local.process import Process
 from tests.testkit.load import Ask, get
+from tests.testkit.redis_commands import command_calls
 from tests.testkit.waiting import eventually
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 
 SLUICE = Path(sys.executable).parent / "sluice"
 SALE = "shop/laptop"
-COMMAND_DEADLINE = 30.0
+COMMAND_DEADLINE = 60.0
+START_DEADLINE = 90.0
+PATIENT = {"timeout": "5s"}
+"""Of decisions, unless a test is about them: on a busy machine 100 ms is not much."""
+IN_A_ROW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Stack:
 
     def write_edge(self) -> None:
         """The gateway class, the gateways, and a route for all of them to the shop."""
-        config = {"redis": {"address": self.redis.address, **self.redis_spec}}
+        config = {"redis": {"address": self.redis.address, **PATIENT, **self.redis_spec}}
         self.write(
             "edge.yaml",
             thing("EdgeConfig", "edge", config, group="sluice.dev/v1alpha1"),
@@ -105,7 +110,7 @@ class Stack:
             log=self.log,
             env=self.env,
         )
-        await self._serve.until_ready(self._ready, 30.0)
+        await self._serve.until_ready(self._ready, START_DEADLINE)
 
     async def stop_serving(self, *, kill: bool = False) -> None:
         """Ends the control plane, in order or at once."""
@@ -113,7 +118,7 @@ class Stack:
             if kill:
                 self._serve.kill()
             else:
-                await self._serve.terminate(10.0)
+                await self._serve.terminate(30.0)
             self._serve = None
 
     @property
@@ -140,7 +145,7 @@ class Stack:
             **options,
         )
         self.envoys[gateway] = envoy
-        await envoy.start()
+        await envoy.start(START_DEADLINE)
         return envoy
 
     async def start(self) -> None:
@@ -198,12 +203,17 @@ class Stack:
             yield self.ask(user, gateway=self.gateways[number % len(self.gateways)])
 
     async def answers(self, text: str, *, user: str = "probe", gateway: str = "") -> None:
-        """Waits until a request is answered with this text (status or part of the body)."""
+        """Waits until requests are answered with this text (status or part of the body).
+
+        Some in a row, each on a connection of its own: a new configuration does not reach all
+        workers at once.
+        """
         port = self.ports[gateway or self.gateways[0]]
 
         async def seen() -> bool:
-            answer = await get(port, "/sale", authorization=user)
-            assert text in f"{answer.status} {answer.text}", f"{answer.status} {answer.text}"
+            for _ in range(IN_A_ROW):
+                answer = await get(port, "/sale", authorization=user)
+                assert text in f"{answer.status} {answer.text}", f"{answer.status} {answer.text}"
             return True
 
         await eventually(seen, what=f"the answer {text!r}")
@@ -214,11 +224,7 @@ class Stack:
         Many probes ask, each once, so that one of them passes whatever the draw; they are forgotten
         again.
         """
-
-        async def is_open() -> bool:
-            return bool((await self.sale())["state"] == "Open")
-
-        await eventually(is_open, every=0.1, what="the sale to be open")
+        await self.shows(state="Open")
         probes = itertools.count()
         for port in self.ports.values():
 
@@ -233,9 +239,37 @@ class Stack:
         """Empties the books, and waits until every worker of every gateway knows."""
         forgotten = await self.sluice("data", "delete", SALE, "--all", "--yes")
         assert forgotten.code == 0, forgotten.err
-        await asyncio.sleep(0.6)  # three polls
+        await self.polled()
         assert not await self.permits()
         self.shop.orders.clear()
+
+    async def shows(self, **fields: Any) -> None:
+        """Waits until `sluice sale show` says this; what it shows is a look at the books old."""
+
+        async def shown() -> bool:
+            sale = await self.sale()
+            seen = {name: sale[name] for name in fields}
+            assert seen == fields, seen
+            return True
+
+        await eventually(shown, every=0.1, what=f"the sale to show {fields}")
+
+    async def polled(self, rounds: int = 4) -> None:
+        """Waits until every worker has looked at the books, if nobody asks meanwhile.
+
+        Counted in looks, not in seconds: a busy machine's are late.
+        """
+        pollers = self.workers * len(self.gateways) + 1  # the control plane looks too
+        before = await self._looks()
+
+        async def looked() -> bool:
+            return await self._looks() - before >= rounds * pollers
+
+        await eventually(looked, every=0.1, what="all workers to look at the books")
+
+    async def _looks(self) -> int:
+        calls = await command_calls(self.redis)
+        return calls["evalsha"] + calls["eval"]
 
     async def _ready(self) -> bool:
         try:

@@ -25,12 +25,15 @@ async def one(stack: Stack, **headers: str) -> Answer:
 
 async def test_the_window(start_stack: StartStack) -> None:
     stack = await start_stack()
-    opens = in_(timedelta(seconds=3))
-    stack.write_sale(schedule={"startTime": opens, "endTime": in_(timedelta(seconds=8))})
+    hour = timedelta(hours=1)
+    stack.write_sale(schedule={"startTime": in_(hour), "endTime": in_(hour * 2)})
     await stack.answers("503 The sale has not started", user="a")
+    opens = in_(timedelta(seconds=3))
+    stack.write_sale(schedule={"startTime": opens, "endTime": in_(hour)})
     await stack.answers("200", user="a")
+    stack.write_sale(schedule={"startTime": opens, "endTime": in_(timedelta(seconds=3))})
     await stack.answers("410 The sale is over", user="a")
-    assert (await stack.sale())["state"] == "Ended"
+    await stack.shows(state="Ended")
 
 
 async def test_identities(start_stack: StartStack) -> None:
@@ -81,7 +84,7 @@ async def test_denied_users_and_networks(start_stack: StartStack) -> None:
 async def test_throttle(start_stack: StartStack) -> None:
     stack = await start_stack(gateways=("edge-a", "edge-b"))
     stack.write_sale(
-        stock=100, admission={"minInterval": "20s", "blockRatio": 0.5, "draw": "PerRequest"}
+        stock=100, admission={"minInterval": "60s", "blockRatio": 0.5, "draw": "PerRequest"}
     )
     await stack.open()
     # One click counts, through whichever worker or proxy the others come.
@@ -95,7 +98,7 @@ async def test_throttle(start_stack: StartStack) -> None:
         pytest.fail("of twenty users at a ratio of 0.5 one loses")
     answer = await one(stack, authorization=user)
     if answer.status == 429:
-        assert 1 <= int(answer.header("retry-after") or 0) <= 20
+        assert 1 <= int(answer.header("retry-after") or 0) <= 60
 
 
 async def test_answers_and_redirects(start_stack: StartStack) -> None:
@@ -131,7 +134,7 @@ async def test_suspended_by_manifest_and_by_hand(start_stack: StartStack) -> Non
     await stack.answers("200", user="anna")
     assert (await stack.sluice("sale", "suspend", SALE)).code == 0
     await stack.answers("503 The sale is suspended", user="anna")
-    assert (await stack.sale())["state"] == "Suspended"
+    await stack.shows(state="Suspended")
     assert (await stack.sluice("sale", "resume", SALE)).code == 0
     await stack.answers("200", user="anna")
     assert len(await stack.permits()) == 1

@@ -79,7 +79,7 @@ async def test_the_recipe(start_stack: StartStack) -> None:
         answers = await fire(stack.asks(["late", "later"] * 20), concurrency=40)
         assert tally(answers) == {"200": 40}
 
-    await holds(honoured, deadline=2.0)
+    await holds(honoured)
 
     # Forget everybody, and there is room again.
     deleted = await stack.sluice("data", "delete", SALE, "--all", "--yes")
@@ -89,7 +89,7 @@ async def test_the_recipe(start_stack: StartStack) -> None:
     async def room() -> None:
         assert (await insist(stack, "fresh"))[-1] == 200
 
-    await holds(room, deadline=5.0)
+    await holds(room)
 
 
 async def test_a_user_refused_once_gets_in_later(start_stack: StartStack) -> None:

@@ -36,9 +36,7 @@ async def test_100_pushes_under_load(start_stack: StartStack) -> None:
 
     push(0)
     await stack.open()
-    load = Load(
-        stack.asks(f"u-{n}" for n in itertools.count()), concurrency=32, deadline=2.0, rate=1500
-    )
+    load = Load(stack.asks(f"u-{n}" for n in itertools.count()), concurrency=32, rate=1500)
     async with load:
         for number in range(1, 101):
             push(number)
@@ -95,9 +93,7 @@ async def test_new_code_and_back_again(start_stack: StartStack) -> None:
     newer.write_bytes(source.read_bytes() + b"\x00\x06\x04note!")
     reload = ("filters", "reload", "--filter", "flash-sale")
 
-    load = Load(
-        stack.asks(f"u-{n}" for n in itertools.count()), concurrency=16, deadline=2.0, rate=500
-    )
+    load = Load(stack.asks(f"u-{n}" for n in itertools.count()), concurrency=16, rate=500)
     async with load:
         reloaded = await stack.sluice(*reload, "--file", str(newer))
         assert reloaded.code == 0, reloaded.err
@@ -118,9 +114,7 @@ async def test_the_control_plane_may_go_and_come_back(start_stack: StartStack) -
     stack = await start_stack()
     stack.write_sale(stock=1_000_000, access={"deny": ["denied"]})
     await stack.open()
-    load = Load(
-        stack.asks(f"u-{n}" for n in itertools.count()), concurrency=16, deadline=2.0, rate=500
-    )
+    load = Load(stack.asks(f"u-{n}" for n in itertools.count()), concurrency=16, rate=500)
     async with load:
         await stack.stop_serving()
         await asyncio.sleep(1)

@@ -51,12 +51,13 @@ async def run(command: str, folder: Path) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         out, _ = await process.communicate()
     return process.returncode or 0, out.decode()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 async def test_the_tour(tmp_path: Path) -> None:
     folder = tmp_path / "tour"
     found = list(steps(TOUR.read_text()))
@@ -64,11 +65,11 @@ async def test_the_tour(tmp_path: Path) -> None:
     log = tmp_path / "demo.log"
     demo = Process("sluice demo", [SLUICE, "demo", "--keep", folder], log=log)
     try:
-        await eventually((folder / "env").exists, deadline=60.0, what="the demo to be up")
+        await eventually((folder / "env").exists, deadline=120.0, what="the demo to be up")
         for step in found:
             await follow(step, folder)
     finally:
-        await demo.terminate(20.0)
+        await demo.terminate(45.0)
     assert "0 without an answer" in log.read_text()
 
 
@@ -82,4 +83,4 @@ async def follow(step: Step, folder: Path) -> None:
         return True
 
     # A command that changes something prints nothing that would have to be waited for.
-    await eventually(printed, deadline=45.0, every=0.5, what=step.command)
+    await eventually(printed, deadline=60.0, every=0.5, what=step.command)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _CONNECTING_AT_ONCE = 100
-_CONNECT_DEADLINE = 10.0
+_CONNECT_DEADLINE = 30.0
 _AFTER_REFUSAL = 0.01  # a server that is away is not hammered
 
 REFUSED = "refused"
@@ -91,7 +91,7 @@ class Load:
         asks: Iterable[Ask],
         *,
         concurrency: int = 200,
-        deadline: float = 5.0,
+        deadline: float = 20.0,
         rate: float | None = None,
     ) -> None:
         self.answers: list[Answer] = []
@@ -174,13 +174,13 @@ class Load:
 
 
 async def fire(
-    asks: Iterable[Ask], *, concurrency: int = 200, deadline: float = 5.0
+    asks: Iterable[Ask], *, concurrency: int = 200, deadline: float = 20.0
 ) -> list[Answer]:
     """Sends all asks as fast as it goes; their answers, in the order in which they came."""
     return await Load(asks, concurrency=concurrency, deadline=deadline).run()
 
 
-async def get(port: int, path: str = "/", *, deadline: float = 5.0, **headers: str) -> Answer:
+async def get(port: int, path: str = "/", *, deadline: float = 20.0, **headers: str) -> Answer:
     """One GET on a connection of its own; `authorization="a"` and the like become headers.
 
     An underscore in a name stands for a dash.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DEADLINE = 45.0
+"""Seconds: far more than anything takes, since only a test that fails ever waits so long."""
+
 
 @overload
 async def eventually(
@@ -39,7 +42,7 @@ async def eventually(
 async def eventually(
     predicate: Callable[[], Any],
     *,
-    deadline: float = 10.0,
+    deadline: float = DEADLINE,
     every: float = 0.02,
     what: str = "",
 ) -> Any:
@@ -72,7 +75,7 @@ async def eventually(
 
 
 async def holds(
-    check: Callable[[], Awaitable[None]], *, deadline: float = 10.0, every: float = 0.02
+    check: Callable[[], Awaitable[None]], *, deadline: float = DEADLINE, every: float = 0.02
 ) -> None:
     """Waits until all assertions of an async function hold.
 

@@ -13,7 +13,7 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TIMEOUT: Final = 5.0
+_TIMEOUT: Final = 15.0
 _LANES: Final = 16
 _RATE_WINDOW: Final = 2.0
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 WORKERS = 2
-_START_DEADLINE = 30.0
+_START_DEADLINE = 60.0
 _STOP_DEADLINE = 10.0
-_COMMAND_DEADLINE = 30.0
+_COMMAND_DEADLINE = 60.0
 
 
 class Ground:

@@ -18,7 +18,8 @@ apiVersion: sluice.dev/v1alpha1
 kind: EdgeConfig
 metadata: {{name: edge, namespace: shop}}
 spec:
-  redis: {{address: "{redis}"}}
+  # One machine runs all of this, crowd included: 100 ms, as by default, may be too little for it.
+  redis: {{address: "{redis}", timeout: 2s}}
   proxy: {{workers: {workers}}}
 ---
 apiVersion: gateway.networking.k8s.io/v1

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 STOCK: Final = 3
 RATIO: Final = 0.4
 OPENS_IN: Final = timedelta(seconds=3)
-_DEADLINE: Final = 10.0
+_DEADLINE: Final = 30.0
+_LATER: Final = timedelta(hours=1)
 _MANY: Final = 40
 _OK: Final = 200
 
@@ -39,7 +40,7 @@ async def walk(folder: Path, console: Console) -> int:
     """Walk the recipe with real parts; 0 when every step went as it should, else 1."""
     with console.status("") as status:
         ground = Ground(folder, lambda what: status.update(f"{what} ..."))
-        async with ground, httpx.AsyncClient(timeout=5.0) as client:
+        async with ground, httpx.AsyncClient(timeout=15.0) as client:
             status.stop()
             steps = _Walk(ground, client, lambda said: console.print(said, soft_wrap=True))
             try:
@@ -58,7 +59,6 @@ class _Walk:
         self._ground = ground
         self._client = client
         self._say = say
-        self._start = datetime.now(UTC) + OPENS_IN
         self._winners: list[str] = []
 
     async def all(self) -> None:
@@ -71,14 +71,16 @@ class _Walk:
         await self._emptied()
 
     async def _not_started(self) -> None:
-        terms = Terms(self._start, STOCK, RATIO, "PerRequest")
-        write_sale(self._ground.manifests, terms)
+        # An hour is longer than any machine takes to put it in force.
+        self._write(datetime.now(UTC) + _LATER)
         await self._until("everyone is told to wait", "early", "not started")
         self._done("before the start", "everyone is told so")
 
     async def _three_get_in(self) -> None:
+        start = datetime.now(UTC) + OPENS_IN
+        self._write(start)
         await self._until("the sale opens", "first", None)
-        if datetime.now(UTC) < self._start:
+        if datetime.now(UTC) < start:
             raise StepError("the sale opened before its time")
         self._winners = ["first"]
         tries = 0
@@ -126,6 +128,9 @@ class _Walk:
         self._done("sluice data delete", "empties the list; there is room again")
 
     # ------------------------------------------------------------------------------------- inside
+
+    def _write(self, start: datetime) -> None:
+        write_sale(self._ground.manifests, Terms(start, STOCK, RATIO, "PerRequest"))
 
     def _done(self, what: str, how: str) -> None:
         self._say(f"[green]ok[/green]  {what:<20} {how}")
