@@ -245,6 +245,10 @@ class HTTPRoute(Resource):
     spec: HTTPRouteSpec = Field(description="What the operator wants.")
 
     def rule_key(self, index: int) -> str:
-        """Name of a rule in Envoy and in filter parameters: its own, or its place."""
-        name = self.spec.rules[index].name
-        return f"httproute/{self.namespace}/{self.name}/{index if name is None else name}"
+        """Name of a rule in Envoy and in filter parameters: its own, or its place.
+
+        A name such as `1` is legal and must not be taken for a place; no name has a `=` in it.
+        """
+        name = self.spec.rules[index].name or str(index)
+        named = "name=" if self.spec.rules[index].name and name.isdecimal() else ""
+        return f"httproute/{self.namespace}/{self.name}/{named}{name}"

@@ -180,6 +180,7 @@ def test_fields_that_are_legal_and_not_acted_on_are_listed() -> None:
 def test_a_rule_is_known_by_its_name_or_its_place() -> None:
     assert route({"name": "buy"}).rule_key(0) == "httproute/shop/shop/buy"
     assert route({}).rule_key(0) == "httproute/shop/shop/0"
+    assert route({"name": "0"}).rule_key(0) == "httproute/shop/shop/name=0"
 
 
 def test_a_rule_without_matches_matches_everything() -> None:
