@@ -249,6 +249,8 @@ class HTTPRoute(Resource):
 
         A name such as `1` is legal and must not be taken for a place; no name has a `=` in it.
         """
-        name = self.spec.rules[index].name or str(index)
-        named = "name=" if self.spec.rules[index].name and name.isdecimal() else ""
-        return f"httproute/{self.namespace}/{self.name}/{named}{name}"
+        name = self.spec.rules[index].name
+        if name is not None and name.isdecimal():
+            name = f"name={name}"
+        rule = index if name is None else name
+        return f"httproute/{self.namespace}/{self.name}/{rule}"

@@ -37,13 +37,13 @@ SECRET = {
 }
 
 
-def route(rule: dict[str, Any]) -> HTTPRoute:
+def route(*rules: dict[str, Any]) -> HTTPRoute:
     parsed = parse(
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
             "metadata": {"name": "shop", "namespace": "shop"},
-            "spec": {"rules": [rule]},
+            "spec": {"rules": list(rules)},
         }
     )
     assert isinstance(parsed, HTTPRoute)
