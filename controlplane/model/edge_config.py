@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from controlplane.model.durations import Duration
 from controlplane.model.meta import Model, Resource
-from controlplane.model.rules import demand
+from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import ADDRESS, ENVIRONMENT_VARIABLE, PRINTABLE, PreciseHostname
 
 FilePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=PRINTABLE)]
@@ -40,7 +40,9 @@ class RedisSettings(Model):
     address: Annotated[str, Field(max_length=260, pattern=ADDRESS)] = Field(
         "127.0.0.1:6379", description="Host and port; IPv6 in brackets."
     )
-    database: int = Field(0, ge=0, le=65535, description="Number of the database.")
+    database: int = Field(
+        0, ge=0, le=65535, description="Number of the database; only 0 with `via: Proxy`."
+    )
     tls: RedisTls | None = Field(None, description="Speak TLS; without it, plain TCP.")
     username: Annotated[str, Field(max_length=256, pattern=PRINTABLE)] = Field(
         "", description="User of Redis's access lists; empty for the default user."
@@ -64,9 +66,15 @@ class RedisSettings(Model):
     )
 
     @model_validator(mode="after")
-    def _port(self) -> Self:
+    def _reachable(self) -> Self:
+        broken: list[Broken] = []
         if not 1 <= self.port <= 65535:  # noqa: PLR2004 the range of TCP ports
-            demand([(("address",), "must end in a port between 1 and 65535")])
+            broken.append((("address",), "must end in a port between 1 and 65535"))
+        if self.via == "Proxy" and self.database:
+            # Envoy's Redis proxy would take every command to database 0, and say nothing.
+            message = "cannot be chosen with via Proxy, which knows only 0: remove it"
+            broken.append((("database",), message))
+        demand(broken)
         return self
 
     @property
