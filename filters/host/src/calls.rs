@@ -87,7 +87,7 @@ pub fn get_headers(map: Map) -> Result<Vec<Pair>> {
 /// All headers of a map, not decoded: about as dear as two [`get_header`]s, however many are then looked up. Empty when
 /// none can be read now.
 pub fn get_header_list(map: Map) -> HeaderList {
-    HeaderList(imp::get_header_pairs(map).unwrap_or_default())
+    imp::get_header_pairs(map).unwrap_or_default().into()
 }
 
 /// Sets a header to one value, in place of any that it had.

@@ -63,7 +63,13 @@ pub fn decode_pairs(bytes: &[u8]) -> Option<Vec<Pair>> {
 
 /// A header list as it came, to find a few of its headers in: decoding all of them would cost more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderList(pub(crate) Vec<u8>);
+pub struct HeaderList(Vec<u8>);
+
+impl From<Vec<u8>> for HeaderList {
+    fn from(encoded: Vec<u8>) -> Self {
+        Self(encoded)
+    }
+}
 
 impl HeaderList {
     /// The first value of a header, whose name is in lower case. `None` also when the list cannot be read.
@@ -111,12 +117,12 @@ mod tests {
         #[test]
         fn any_bytes_are_a_list_or_nothing(bytes: Vec<u8>) {
             let _ = decode_pairs(&bytes);
-            let _ = HeaderList(bytes).first("cookie");
+            let _ = HeaderList::from(bytes).first("cookie");
         }
 
         #[test]
         fn the_first_header_of_a_name_is_found(pairs in prop::collection::vec(("[a-c]{1,2}", "[a-z]{0,9}"), 0..9), name in "[a-c]{1,2}") {
-            let list = HeaderList(EncodedPairs::new(&pairs).as_bytes().to_vec());
+            let list = HeaderList::from(EncodedPairs::new(&pairs).as_bytes().to_vec());
             let first = pairs.iter().find(|(known, _)| *known == name);
             prop_assert_eq!(list.first(&name), first.map(|(_, value)| value.as_bytes()));
         }
