@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from controlplane.sources import Update, load
 from controlplane.sources.files import MissingError, find
 from controlplane.sources.loading import read_file
-from controlplane.translate import CodeRef, FilterCode, Options, Translation, translate
-from controlplane.web.filter_store import DIGITS, FLASH_SALE, REDIS_BRIDGE, built_folder
+from controlplane.translate import Options, Translation, translate
+from controlplane.web.filter_store import STEMS, FilterStore, built_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,33 +17,21 @@ if TYPE_CHECKING:
 
     from controlplane.model import ObjectRef, Problem
 
-UNBUILT: Final = "0" * 64
-
 
 def read(paths: Iterable[Path]) -> Update:
     """Read manifests once."""
     return load(paths)
 
 
-def translated(update: Update, state_dir: Path) -> Translation:
-    """Translate as `serve` with this state folder would."""
-    return translate(update.inventory, Options(filters=filter_code(state_dir)))
-
-
-def filter_code(state_dir: Path) -> FilterCode:
-    """Name the code that `serve` would put in force; zeros stand for what is not built yet."""
-    refs = []
-    for stem in (FLASH_SALE, REDIS_BRIDGE):
-        built = built_folder() / f"{stem}.wasm"
-        sha256 = hashlib.sha256(built.read_bytes()).hexdigest() if built.is_file() else UNBUILT
-        path = state_dir.absolute() / "filters" / f"{stem}-{sha256[:DIGITS]}.wasm"
-        refs.append(CodeRef(sha256, str(path)))
-    return FilterCode(flash_sale=refs[0], redis_bridge=refs[1])
+def translated(update: Update, state_dir: Path, environ: Iterable[str]) -> Translation:
+    """Translate as `serve` with this state folder and these variables set would, at its start."""
+    code = FilterStore(state_dir / "filters", built_folder()).foreseen()
+    return translate(update.inventory, Options(filters=code, environment=frozenset(environ)))
 
 
 def is_built() -> bool:
-    """Tell whether the hashes of `filter_code` are real ones."""
-    return all((built_folder() / f"{stem}.wasm").is_file() for stem in (FLASH_SALE, REDIS_BRIDGE))
+    """Tell whether there is code whose hashes can be shown."""
+    return all((built_folder() / f"{stem}.wasm").is_file() for stem in STEMS)
 
 
 def problems(paths: Iterable[Path], update: Update, translation: Translation) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,8 @@ Examples:
   sluice render manifests/ --gateway shop/edge
   sluice render manifests/ --gateway shop/edge | diff last.yaml -
 
-Equal manifests give equal bytes. Private keys are left out.
+This is what `sluice serve` with this state folder and environment sends (of the latter, only names
+of variables count). Equal manifests give equal bytes. Private keys are left out.
 """
 
 
@@ -33,7 +35,7 @@ Equal manifests give equal bytes. Private keys are left out.
     type=click.Path(path_type=Path),
     default=Path(".sluice"),
     show_default=True,
-    help="State folder of the control plane; the paths of filters lie in it.",
+    help="State folder of the control plane, with the filters in force.",
 )
 def command(paths: Sequence[Path], gateway: str, state_dir: Path) -> None:
     """Print what the proxies of a gateway would be sent.
@@ -42,7 +44,7 @@ def command(paths: Sequence[Path], gateway: str, state_dir: Path) -> None:
     all the same, as the control plane would serve it.
     """
     update = offline.read(paths)
-    translation = offline.translated(update, state_dir)
+    translation = offline.translated(update, state_dir, os.environ)
     for problem in offline.problems(paths, update, translation):
         note(str(problem))
     snapshot = translation.snapshots.get(gateway)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +38,7 @@ def command(paths: Sequence[Path], output: str) -> None:
     PATHS are folders and files; what refers to each other should be given together.
     """
     update = offline.read(paths)
-    translation = offline.translated(update, Path(".sluice"))
+    translation = offline.translated(update, Path(".sluice"), os.environ)
     found = offline.problems(paths, update, translation)
     value = {
         "objects": len(update.inventory),

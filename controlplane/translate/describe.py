@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any as Anything, Final
 import betterproto2
 import yaml
 from betterproto2 import FieldMetadata, Message, ParsedField
+from envoy_data_plane.envoy.config.core.v3 import DataSource
 from envoy_data_plane.google.protobuf import Any, Duration, Struct, Value
 
 from controlplane.translate.wire import FIXED, message_class, table
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 REDACTED: Final = "[redacted]"
 _SECRET_FIELDS: Final = frozenset({"private_key", "auth_password", "session_ticket_keys"})
+_REFERENCES: Final = frozenset({"filename", "environment_variable"})
 _I64: Final = 1 << 63
 # Plain YAML scalars that every YAML reader takes for the same string; the rest is quoted. Envoy
 # reads YAML 1.1, where n, y, off, 1e3 or 0x1f are not strings.
@@ -35,7 +37,7 @@ _WIDE: Final = 1 << 20
 
 
 def describe(kind: type[Message], body: bytes, *, reveal: bool = False) -> dict[str, Anything]:
-    """The message as plain data; keys and passwords are blanked out unless `reveal`."""
+    """The message as plain data; keys and passwords in it are blanked out unless `reveal`."""
     return _Reader(reveal=reveal).fields(kind, body)
 
 
@@ -72,7 +74,7 @@ class _Reader:
     ) -> None:
         label = name.rstrip("_")
         if label in _SECRET_FIELDS and not self._reveal:
-            found[label] = REDACTED
+            found[label] = self._blanked(meta, classes[name], parsed)
         elif meta.map_meta:
             key, value = self._entry(meta.map_meta, classes[f"{name}.value"], parsed.value)
             found.setdefault(label, {})[key] = value
@@ -80,6 +82,13 @@ class _Reader:
             found.setdefault(label, []).extend(self._elements(meta, classes[name], parsed))
         else:
             found[label] = self._value(meta, classes[name], parsed.value)
+
+    def _blanked(self, meta: FieldMetadata, kind: type, parsed: ParsedField) -> Anything:
+        """Where a secret is to be found is none itself, and is shown."""
+        if kind is not DataSource or meta.repeated:
+            return REDACTED
+        source = self._value(meta, kind, parsed.value)
+        return source if source.keys() <= _REFERENCES else REDACTED
 
     def _entry(
         self, meta: tuple[FieldMetadata, FieldMetadata], kind: type, body: bytes

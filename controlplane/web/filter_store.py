@@ -20,6 +20,7 @@ REDIS_BRIDGE: Final = "redis-bridge"
 STEMS: Final = (FLASH_SALE, REDIS_BRIDGE)
 DIGITS: Final = 12
 KEEP: Final = 6
+UNBUILT: Final = "0" * 64
 
 
 class FilterError(Exception):
@@ -59,12 +60,19 @@ class FilterStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._chosen = self._read_choice()
         for stem in STEMS:
-            chosen = self._chosen.get(stem, {})
             built = self._digest_of_built(stem)
-            known = chosen.get("built") == built and self._path(stem, chosen["sha256"]).is_file()
-            if not known:
+            if not self._is_kept(stem, built):
                 self._choose(stem, self._add(stem, self._read(self._built_path(stem))), built)
         self._save()
+
+    def foreseen(self) -> FilterCode:
+        """What `prepare` would put in force; nothing is written. Zeros for what is not built."""
+        self._chosen = self._read_choice()
+        for stem in STEMS:
+            built = self._digest_of_built(stem)
+            if not self._is_kept(stem, built):
+                self._choose(stem, built or UNBUILT, built)
+        return self.code
 
     @property
     def code(self) -> FilterCode:
@@ -152,6 +160,11 @@ class FilterStore:
             raise FilterError(f"filter file {path} cannot be read: {error.strerror}") from error
         _check(code, str(path))
         return code
+
+    def _is_kept(self, stem: str, built: str) -> bool:
+        """Whether the code chosen last stays: it is there, and nothing newer was built since."""
+        chosen = self._chosen.get(stem, {})
+        return chosen.get("built") == built and self._path(stem, chosen["sha256"]).is_file()
 
     def _choose(self, stem: str, sha256: str, built: str) -> None:
         self._chosen = {**self._chosen, stem: {"sha256": sha256, "built": built}}

@@ -72,7 +72,8 @@ def write_manifests(folder: Path, redis: str, *, stock: int = 3, name: str = "la
 class Running:
     """A control plane that runs, and how to ask it."""
 
-    def __init__(self, about: Mapping[str, Any]) -> None:
+    def __init__(self, app: App, about: Mapping[str, Any]) -> None:
+        self.app = app
         self.about = about
         self.server = f"http://{about['web']}"
         self.stop = asyncio.Event()
@@ -112,7 +113,7 @@ async def control_plane(
         await asyncio.wait((task, started), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
-        running = Running(started.result())
+        running = Running(app, started.result())
         yield running
     finally:
         stop.set()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 import yaml
 
+from controlplane.translate import render
+from controlplane.web.filter_store import built_folder
+from tests.testkit.waiting import eventually
 from tests.unit.app.control_plane import Running, control_plane, write_manifests
 from tests.unit.web.modules import module
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controlplane.local import RedisServer
+    from tests.testkit.fixtures import StartRedis
     from tests.unit.cli.conftest import AsyncSluice
 
 pytestmark = pytest.mark.redis
@@ -131,6 +137,38 @@ async def test_filters_roll_out_and_back(ask: AsyncSluice, tmp_path: Path) -> No
     assert "is no filter: it is not a Wasm module" in refused.err
     missing = await ask("filters", "reload", "--file", str(tmp_path / "none.wasm"))
     assert "none.wasm cannot be read" in missing.err
+
+
+async def test_render_shows_what_is_served(
+    tmp_path: Path, start_redis: StartRedis, ask: AsyncSluice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await start_redis(password="s3cret")
+    manifests = write_manifests(tmp_path / "manifests", server.address)
+    edge = manifests / "edge.yaml"
+    edge.write_text(edge.read_text().replace("redis: {", "redis: {via: Proxy, "))
+    monkeypatch.setenv("SLUICE_REDIS_PASSWORD", "s3cret")
+    newer = tmp_path / "newer.wasm"
+    newer.write_bytes(module(salt="newer"))
+    wanted = ("render", str(manifests), "--gateway", "shop/edge")
+    async with control_plane(manifests, tmp_path, os.environ, built=built_folder()) as made:
+        monkeypatch.setenv("SLUICE_SERVER", made.server)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+        await made.sale(state="Open", healing=False)
+        # Rolled out: what is in force is not what was built.
+        assert (await ask("filters", "reload", "--file", str(newer))).code == 0
+
+        async def the_same() -> bool:
+            shown = await ask(*wanted, "--state-dir", str(tmp_path / "state"))
+            assert shown.code == 0, shown.err
+            served = made.app._store.snapshot("shop/edge")
+            assert served is not None
+            assert shown.out == render(served)
+            return hashlib.sha256(newer.read_bytes()).hexdigest()[:12] in shown.out
+
+        await eventually(the_same, every=0.2)
+    shown = await ask(*wanted, "--state-dir", str(tmp_path / "state"))
+    assert "environment_variable: SLUICE_REDIS_PASSWORD" in shown.out
+    assert "s3cret" not in shown.out
 
 
 @pytest.mark.usefixtures("running")

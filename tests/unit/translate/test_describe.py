@@ -71,6 +71,12 @@ def test_private_keys_show_only_when_asked_for() -> None:
     assert shown["tls_certificate"]["private_key"] == {"inline_string": "k"}
 
 
+def test_where_a_secret_is_found_shows() -> None:
+    for place in (DataSource(filename="/key.pem"), DataSource(environment_variable="KEY")):
+        body = encode(TlsCertificate(private_key=place))
+        assert describe(TlsCertificate, body) == describe(TlsCertificate, body, reveal=True)
+
+
 def test_what_is_packed_in_an_unknown_type_is_shown_as_it_is() -> None:
     body = encode(FilterConfig(config=Any(type_url="example.org/Foo", value=b"x")))
     assert describe(FilterConfig, body) == {"config": {"@type": "example.org/Foo", "value": "eA=="}}
