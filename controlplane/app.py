@@ -14,7 +14,7 @@ import os
 import time
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +31,7 @@ from controlplane.status import Tracker
 from controlplane.status.terminal import TerminalWriter
 from controlplane.status.tracker import Facts
 from controlplane.translate import Fragments, Options, Translation, translate
+from controlplane.translate.options import RETENTION
 from controlplane.web import metrics
 from controlplane.web.api import make_app
 from controlplane.web.control import Control
@@ -91,7 +92,12 @@ class App:
         self._store = Store()
         self._registry = metrics.registry()
         self._server = Server(self._store, registry=self._registry)
-        self._ledger = Ledger(settings.state_dir, environ, self._presence)
+        self._ledger = Ledger(
+            settings.state_dir,
+            environ,
+            self._presence,
+            retention_ms=RETENTION // timedelta(milliseconds=1),
+        )
         self._filters = FilterStore(
             settings.state_dir / "filters", settings.built or built_folder()
         )

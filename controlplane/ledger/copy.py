@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,7 +24,7 @@ from controlplane.ledger.disk import beside, create, put_in_place, sync
 from controlplane.ledger.errors import CopyDamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
 FORMAT = "sluice-books 1"
@@ -291,12 +292,29 @@ def scan(handle: BinaryIO) -> Iterator[tuple[bytes, bytes, int]]:
         yield kind, payload, len(block)
 
 
-def prune(folder: Path, now_ms: int) -> None:
-    """Remove copies of books whose time is over, and what a crash left of unfinished ones."""
+def tidy(folder: Path) -> None:
+    """Remove what a crash left of unfinished copies; only while no keeper writes one."""
+    if folder.is_dir():
+        for path in folder.glob("*.new"):
+            path.unlink(missing_ok=True)
+
+
+def prune(folder: Path, now_ms: int, kept: Collection[str], retention_ms: int) -> None:
+    """Remove copies of books whose time is over.
+
+    Books without an end (of a former epoch, or of a sale that was deleted) are over some time after
+    nobody kept them any more, as their keys in Redis are. That time is the file's own: it is
+    renewed here for the books `kept`, named by their tags.
+    """
     if not folder.is_dir():
         return
-    for path in folder.iterdir():
-        if path.suffix == ".new" or (path.suffix == ".books" and 0 < expires(path) < now_ms):
+    in_use = {path_for(folder, tag) for tag in kept}
+    for path in folder.glob("*.books"):
+        if path in in_use:
+            os.utime(path, (now_ms / 1000, now_ms / 1000))
+            continue
+        over = expires(path) or int(path.stat().st_mtime * 1000) + retention_ms
+        if over < now_ms:
             path.unlink(missing_ok=True)
 
 

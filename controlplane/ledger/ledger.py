@@ -7,6 +7,7 @@ copy, so the new server is taught what the old one knew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 DISK_THREADS = 4
+PRUNE_SECONDS = 3600.0
+#: How long copies stay whose sales are gone; as long as translations say of their books.
+RETENTION_MS = 30 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +66,19 @@ class Ledger:
         presence: Presence,
         *,
         clock: Clock | None = None,
+        retention_ms: int = RETENTION_MS,
     ) -> None:
         self.board = Board()
         self._folder = folder
         self._environ = environ
         self._presence = presence
         self._clock = clock or Clock()
+        self._retention_ms = retention_ms
+        self._pruned_at: float | None = None
         self._links: dict[Server, Link] = {}
         self._accounts: dict[str, Account] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._wanted: dict[str, SalePlan] = {}
+        self._wanted: dict[str, SalePlan] | None = None  # until it was said once
         self._poll_ms = POLL_MS
         self._changed = asyncio.Event()
         self._disks = [ThreadPoolExecutor(1, f"books-{n}") for n in range(DISK_THREADS)]
@@ -101,22 +108,42 @@ class Ledger:
 
     async def run(self) -> None:
         """Keep the books until cancelled."""
-        await asyncio.to_thread(copy.prune, self._books_folder, int(self._clock.wall() * 1000))
+        await asyncio.to_thread(copy.tidy, self._books_folder)
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
                     self._changed.clear()
-                    await self._reconcile(group)
-                    await self._changed.wait()
+                    if self._wanted is not None:
+                        await self._prune(self._wanted)
+                        await self._reconcile(group, self._wanted)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(PRUNE_SECONDS):
+                            await self._changed.wait()
         finally:
             await self._close()
 
-    async def _reconcile(self, group: asyncio.TaskGroup) -> None:
+    async def _prune(self, wanted: Mapping[str, SalePlan]) -> None:
+        """Remove old copies, now and then; before keepers start, so that none loses its own."""
+        now = self._clock.monotonic()
+        if self._pruned_at is not None and now - self._pruned_at < PRUNE_SECONDS:
+            return
+        self._pruned_at = now
+        kept = wanted.keys() | self._accounts.keys()
+        now_ms = int(self._clock.wall() * 1000)
+        try:
+            await asyncio.to_thread(
+                copy.prune, self._books_folder, now_ms, kept, self._retention_ms
+            )
+        except OSError as error:
+            problem = error.strerror
+            log.warning("Old copies of books stay", file=error.filename, problem=problem)
+
+    async def _reconcile(self, group: asyncio.TaskGroup, wanted: Mapping[str, SalePlan]) -> None:
         for tag, account in list(self._accounts.items()):
-            plan = self._wanted.get(tag)
+            plan = wanted.get(tag)
             if plan is None or Server.of(plan.redis) != account.books.client.server:
                 await self._stop(tag)
-        for tag, plan in self._wanted.items():
+        for tag, plan in wanted.items():
             known = self._accounts.get(tag)
             if known is None:
                 self._accounts[tag] = account = self._account(plan)

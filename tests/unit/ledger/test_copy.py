@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from controlplane.ledger.books import Entry, How
-from controlplane.ledger.copy import BooksCopy, CopyState, path_for, prune
+from controlplane.ledger.copy import BooksCopy, CopyState, path_for, prune, tidy
 from controlplane.ledger.errors import CopyDamagedError
 
 TAG = "shop/laptop/1"
@@ -136,12 +137,37 @@ def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
     assert copy.path.parent.stat().st_mode & 0o777 == 0o700
 
 
+def copy_of(folder: Path, tag: str, *, touched_ms: int, expire_at_ms: int = 0) -> Path:
+    made = BooksCopy(path_for(folder, tag), tag)
+    rewrite = made.begin()
+    rewrite.commit(replace(STATE, expire_at_ms=expire_at_ms))
+    os.utime(made.path, (touched_ms / 1000, touched_ms / 1000))
+    return made.path
+
+
 def test_copies_whose_time_is_over_are_removed(tmp_path: Path) -> None:
+    copy_of(tmp_path, "shop/over/1", touched_ms=1999, expire_at_ms=1000)
+    copy_of(tmp_path, "shop/endless/1", touched_ms=1000)
+    left = {
+        copy_of(tmp_path, "shop/endless/2", touched_ms=1600),
+        copy_of(tmp_path, "shop/endless/3", touched_ms=1000),
+        copy_of(tmp_path, "shop/later/1", touched_ms=1000, expire_at_ms=3000),
+    }
+
+    prune(tmp_path, now_ms=2000, kept=["shop/endless/3", "shop/new/1"], retention_ms=500)
+
+    assert set(tmp_path.iterdir()) == left
+    # From now on nobody names the third epoch either: it has as long as the others had.
+    prune(tmp_path, now_ms=2400, kept=[], retention_ms=500)
+    assert path_for(tmp_path, "shop/endless/3").exists()
+    prune(tmp_path, now_ms=2600, kept=[], retention_ms=500)
+    assert [path.name for path in tmp_path.iterdir()] == [path_for(tmp_path, "shop/later/1").name]
+    prune(tmp_path / "nowhere", now_ms=2000, kept=[], retention_ms=500)
+
+
+def test_what_a_crash_left_unfinished_is_removed(tmp_path: Path) -> None:
     kept = fresh(tmp_path)
-    over = BooksCopy(path_for(tmp_path, "shop/old/1"), "shop/old/1")
-    rewrite = over.begin()
-    rewrite.commit(replace(STATE, expire_at_ms=1000))
     (tmp_path / "half.books.new").touch()
-    prune(tmp_path, now_ms=2000)
-    assert [path.name for path in tmp_path.iterdir()] == [kept.path.name]
-    prune(tmp_path / "nowhere", now_ms=2000)
+    tidy(tmp_path)
+    assert list(tmp_path.iterdir()) == [kept.path]
+    tidy(tmp_path / "nowhere")
