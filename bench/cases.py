@@ -58,7 +58,7 @@ CASES: Final = (
     Case(
         "redis-decision",
         "a decision of Redis for every request",
-        403,
+        409,
         "blocked",
         bar=0.52,
         asks_redis=True,

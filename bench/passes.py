@@ -66,9 +66,9 @@ class Passes:
         }
 
     def _sign(self, user: str, claims: str) -> str:
-        who = hmac.digest(self.identity, user.encode(), hashlib.sha256)[:16].hex()
-        message = f"sluice-pass\n{_TAG}\n{who}\n{claims}"
-        mac = hmac.digest(self.key, message.encode(), hashlib.sha256)
+        who = hashlib.blake2s(user.encode(), key=self.identity, digest_size=16).hexdigest()
+        of_sale = hmac.digest(self.key, f"sluice-pass\n{_TAG}".encode(), hashlib.sha256)
+        mac = hmac.digest(of_sale, f"{who}\n{claims}".encode(), hashlib.sha256)
         return f"1.{claims}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 

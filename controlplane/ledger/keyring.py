@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import json
 import os
 import secrets
@@ -187,7 +186,7 @@ def field(number: int) -> str:
 
 def hash_user(identity: bytes, user: str) -> str:
     """Give the user as Redis has it: a keyed hash of the raw id, 32 hexadecimal digits."""
-    return hmac.new(identity, raw(user), hashlib.sha256).digest()[:16].hex()
+    return hashlib.blake2s(raw(user), key=identity, digest_size=16).hexdigest()
 
 
 def file_name(server: str) -> str:

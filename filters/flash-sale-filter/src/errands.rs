@@ -3,11 +3,11 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use identity::UserKey;
 use link::{Command, Lane, Moment, Outcome, Script, Value};
 use sale::admission::{Batch, Verdict, Word};
 use sale::books::{Books, Errand, ErrandKind, Reading};
 use sale::config::{Sale, Via};
-use sale::identity::UserKey;
 use sale::keyring::{Keyring, KEYRING};
 use sale::replies::{self, Item};
 

@@ -4,12 +4,12 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use host::{Action, ContextId, EncodedPairs, HeaderList, Map, Stream};
+use identity::{hex, UserKey};
 use link::Moment;
 use sale::admission::{Guest, Verdict};
 use sale::answers::Outcome;
 use sale::config::Sale;
 use sale::decide::{examine, rule, Decision, Known, Refused, Request};
-use sale::identity::{hex, UserKey};
 
 use crate::clock;
 use crate::line::Which;

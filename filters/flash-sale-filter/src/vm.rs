@@ -9,14 +9,12 @@ use core::time::Duration;
 
 use host::ContextId;
 pub(crate) use host::Level;
-use link::{Moment, Release, Ticker};
+use identity::hashing::Named;
+use link::{Clock, Moment, Patience, Release, Ticker};
 use sale::books::{Books, Now};
-use sale::clock::Clock;
 use sale::config::{Redis, Sale, Settings, Via};
 use sale::draw::Dice;
-use sale::hashing::Named;
 use sale::keyring::Keyring;
-use sale::patience::Patience;
 use sale::verified::VerifiedPasses;
 
 use crate::counts::Counts;

@@ -1,6 +1,6 @@
 //! Any Cookie header is read without harm, and no pass verifies but one that was minted.
 
-use sale::identity::cookies;
+use identity::cookies;
 use sale::keyring::Keyring;
 use sale::pass::{mint, verify};
 

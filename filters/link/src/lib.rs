@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod clock;
 mod command;
 mod connection;
 pub mod drive;
@@ -24,6 +25,7 @@ mod failure;
 mod handshake;
 mod moment;
 mod outcome;
+mod patience;
 mod release;
 mod replies;
 pub mod resp;
@@ -34,10 +36,12 @@ mod stats;
 mod value;
 mod waiting;
 
+pub use clock::Clock;
 pub use command::{Command, Script};
 pub use drive::{delete_root, flush, on_grpc_close, on_grpc_receive, on_tick, set_tick, Owner};
 pub use moment::Moment;
 pub use outcome::{Event, Lane, Outcome, Refusal};
+pub use patience::Patience;
 pub use release::{Release, Ticker};
 pub use settings::{Settings, Via};
 pub use state::{Action, Link};

@@ -11,9 +11,9 @@ use crate::answers::{Outcome, Refusal};
 use crate::books::{Books, Now};
 use crate::config::{OnRedisFailure, Sale};
 use crate::decide::{new_pass, next_round_ms, Decision, Refused, Visitor};
-use crate::identity::{hex_text, UserKey};
 use crate::keyring::Keyring;
 use crate::replies::{Admitted, Ruling, Status};
+use identity::{hex_text, UserKey};
 
 /// Requests that may wait in one worker. Those above it are answered at once.
 pub const MAX_WAITING: usize = 10_000;

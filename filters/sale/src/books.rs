@@ -8,11 +8,11 @@ use crate::config::Sale;
 use crate::draw::Dice;
 use crate::errand::Step;
 pub use crate::errand::{Errand, ErrandKind};
-use crate::identity::{hex_text, IdentityKey, UserKey};
 use crate::lesson::Lesson;
 use crate::permits::{Permits, Source};
 use crate::replies::{Admitted, Begun, Polled, Ruling, Status};
 use crate::throttle::Throttle;
+use identity::{hex_text, IdentityKey, UserKey};
 
 /// For so long after learning that nothing is left, Redis is asked all the same: units that others
 /// were granted and did not get would otherwise be invisible.

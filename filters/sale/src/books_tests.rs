@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::tests::sale;
-use crate::identity::unhex;
 use crate::replies::Entry;
+use identity::unhex;
 
 const SECOND: u64 = 1_000;
 

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use crate::answers::{Answer, Refusal};
+use crate::denied::DeniedUsers;
 use crate::draw::Draw;
-use crate::hashing::Named;
-use crate::identity::DeniedUsers;
 use crate::networks::Networks;
 use crate::parameters;
+use identity::hashing::Named;
 
 /// All sales of one gateway, and the routes that they govern.
 #[derive(Debug, Default)]

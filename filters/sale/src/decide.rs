@@ -10,10 +10,10 @@ use crate::answers::Refusal;
 use crate::books::{Books, Now, Standing};
 use crate::config::{Durability, Sale, Source};
 use crate::draw::{self, Draw, DrawKey};
-use crate::identity::{client_address, cookies, usable, UserKey};
 use crate::keyring::Keyring;
 use crate::pass::{self, Claims};
 use crate::verified::VerifiedPasses;
+use identity::{client_address, cookies, usable, UserKey};
 
 /// How long after the end of a round permits of that round may still become known: an admission
 /// under way, and the poll that brings it.

@@ -138,8 +138,8 @@ fn not_started_tells_how_long_it_takes() {
 
 #[test]
 fn denied_users_are_refused_without_any_keyring() {
-    let hash = crate::identity::first_half(&Sha256::digest(b"shop/laptop/1\0mallory").into());
-    let denied = format!("\"users\": [\"{}\"]", crate::identity::hex_text(&hash));
+    let hash = *Sha256::digest(b"shop/laptop/1\0mallory").first_chunk::<16>().unwrap();
+    let denied = format!("\"users\": [\"{}\"]", identity::hex_text(&hash));
     let denied = sale(&[("\"users\": []", &denied)]);
     let alice = Asked::with(&[("authorization", "alice")]);
     assert!(examine(&denied, false, OPEN, &alice).is_ok());

@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
-use crate::identity::UserKey;
+use identity::UserKey;
 
 /// How a sale draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,15 @@
 //! They live in Redis, made and rotated by the control plane, and reach the filter over its own
 //! link: no configuration, and so no configuration dump, ever holds them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::draw::DrawKey;
-use crate::identity::{first_half, keyed, unhex, IdentityKey};
+use identity::hashing::Named;
+use identity::{unhex, IdentityKey};
 
 /// The name of the hash in Redis.
 pub const KEYRING: &str = "sluice:keyring";
@@ -15,11 +19,35 @@ pub const KEYRING: &str = "sluice:keyring";
 /// The signing keys kept; the control plane keeps no more either.
 const MAX_SIGNING_KEYS: usize = 4;
 
-/// A key for passes, with its number.
+/// The sales whose keys for passes are kept ready; what is above is derived again when needed.
+const MAX_SALES: usize = 1_024;
+
+/// A key for passes, with its number, and what was derived of it for each sale.
 #[derive(Clone)]
-pub(crate) struct SigningKey {
-    pub(crate) number: u64,
-    pub(crate) keyed: Hmac<Sha256>,
+struct SigningKey {
+    number: u64,
+    keyed: Hmac<Sha256>,
+    of_sales: RefCell<HashMap<Box<str>, Hmac<Sha256>, Named>>,
+}
+
+impl SigningKey {
+    fn new(number: u64, secret: &[u8; 32]) -> Self {
+        Self { number, keyed: keyed(secret), of_sales: RefCell::default() }
+    }
+
+    fn of_sale(&self, tag: &str) -> Hmac<Sha256> {
+        if let Some(ready) = self.of_sales.borrow().get(tag) {
+            return ready.clone();
+        }
+        let message = self.keyed.clone().chain_update(b"sluice-pass\n").chain_update(tag);
+        let derived = keyed(&message.finalize().into_bytes().into());
+        let mut of_sales = self.of_sales.borrow_mut();
+        if of_sales.len() >= MAX_SALES {
+            of_sales.clear();
+        }
+        of_sales.insert(tag.into(), derived.clone());
+        derived
+    }
 }
 
 /// All keys, ready for use.
@@ -54,7 +82,7 @@ impl Keyring {
             } else if let Some(digits) = field.strip_prefix(b"key:") {
                 let number =
                     number(digits).ok_or_else(|| format!("{name:?} is not a key number"))?;
-                signing.push(SigningKey { number, keyed: keyed(&key(&name, value)?) });
+                signing.push(SigningKey::new(number, &key(&name, value)?));
             }
         }
         if empty {
@@ -70,14 +98,21 @@ impl Keyring {
         let draw = keyed(&secret).chain_update(b"sluice draw").finalize().into_bytes();
         Ok(Some(Self {
             identity: IdentityKey::new(&secret),
-            draw: first_half(&draw.into()),
+            draw: draw.first_chunk().copied().unwrap_or_default(),
             version,
             signing,
         }))
     }
 
-    pub(crate) fn signing_key(&self, number: u64) -> Option<&SigningKey> {
-        self.signing.iter().find(|key| key.number == number)
+    /// Whether passes that this key signed are good.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        self.signing.iter().any(|key| key.number == number)
+    }
+
+    /// The key for passes of one sale, derived from the signing key of that number: so that what is
+    /// signed for each pass is short.
+    pub(crate) fn pass_key(&self, number: u64, tag: &str) -> Option<Hmac<Sha256>> {
+        self.signing.iter().find(|key| key.number == number).map(|key| key.of_sale(tag))
     }
 }
 
@@ -86,6 +121,16 @@ impl core::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Keyring").field("version", &self.version).finish_non_exhaustive()
     }
+}
+
+/// An HMAC-SHA256 that has taken in its key and no message.
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    // A key of 32 bytes is shorter than a block, so it is padded with zeros and never hashed itself.
+    let mut block = [0u8; 64];
+    if let Some(head) = block.get_mut(..32) {
+        head.copy_from_slice(key);
+    }
+    <Hmac<Sha256> as hmac::digest::KeyInit>::new(&block.into())
 }
 
 fn key(name: &str, value: &[u8]) -> Result<[u8; 32], String> {
@@ -99,7 +144,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::identity::hex;
+    use identity::hex;
     use proptest::prelude::*;
 
     pub(crate) fn ring(version: u64) -> Keyring {
@@ -125,8 +170,8 @@ pub(crate) mod tests {
     #[test]
     fn the_newest_keys_are_kept_and_found() {
         let ring = ring(6);
-        assert!(ring.signing_key(6).is_some() && ring.signing_key(3).is_some());
-        assert!(ring.signing_key(2).is_none());
+        assert!(ring.has(6) && ring.has(3));
+        assert!(!ring.has(2));
         assert_eq!(format!("{ring:?}"), "Keyring { version: 6, .. }");
     }
 

@@ -6,8 +6,8 @@
 //! that is not on it.
 
 use crate::books::name;
-use crate::identity::UserKey;
 use crate::permits::Permits;
+use identity::UserKey;
 
 /// The permits in one `heal`.
 const CHUNK: usize = 256;

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use crate::answers::{Answer, Refusal, REFUSALS};
 use crate::config::{Durability, Keys, OnRedisFailure, PassRule, Redis, Sale, Settings, Source};
+use crate::denied::DeniedUsers;
 use crate::draw::Draw;
-use crate::identity::{unhex, DeniedUsers};
 use crate::networks::Networks;
+use identity::unhex;
 
 /// The version of the document that this code understands.
 const VERSION: u32 = 1;

@@ -6,11 +6,12 @@
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
-use hmac::Mac;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::identity::{hex, UserKey};
-use crate::keyring::{Keyring, SigningKey};
+use crate::keyring::Keyring;
+use identity::{hex, UserKey};
 
 /// The longest cookie value that is looked at; a real one has at most about 130 bytes.
 const MAX_LENGTH: usize = 200;
@@ -41,9 +42,9 @@ pub fn mint(
     generation: u64,
     number: u64,
 ) -> Option<String> {
-    let key = ring.signing_key(ring.version)?;
-    let claims = format!("{}.{expiry_s}.{generation}.{number}", key.number);
-    let mac = sign(key, tag, user, claims.as_bytes());
+    let key = ring.pass_key(ring.version, tag)?;
+    let claims = format!("{}.{expiry_s}.{generation}.{number}", ring.version);
+    let mac = sign(key, user, claims.as_bytes());
     let mac = core::str::from_utf8(&mac).ok()?;
     Some(format!("1.{claims}.{mac}"))
 }
@@ -63,14 +64,14 @@ pub fn verify<'a>(
         if !current(&claims, now_s, generation) {
             return None;
         }
-        let key = ring.signing_key(claims.key)?;
-        bool::from(sign(key, tag, user, covered).ct_eq(mac)).then_some(claims)
+        let key = ring.pass_key(claims.key, tag)?;
+        bool::from(sign(key, user, covered).ct_eq(mac)).then_some(claims)
     })
 }
 
 /// Whether a pass that was good once still is.
 pub fn stands(claims: &Claims, ring: &Keyring, now_s: u64, generation: Option<u64>) -> bool {
-    current(claims, now_s, generation) && ring.signing_key(claims.key).is_some()
+    current(claims, now_s, generation) && ring.has(claims.key)
 }
 
 /// Whether a good pass needs no renewal: of the newest key, and good for at least half of its life.
@@ -110,11 +111,8 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-fn sign(key: &SigningKey, tag: &str, user: &UserKey, claims: &[u8]) -> [u8; MAC_LENGTH] {
-    let mut mac = key.keyed.clone();
-    mac.update(b"sluice-pass\n");
-    mac.update(tag.as_bytes());
-    mac.update(b"\n");
+/// The mac, by the key of the sale: of the user's hash and the claims.
+fn sign(mut mac: Hmac<Sha256>, user: &UserKey, claims: &[u8]) -> [u8; MAC_LENGTH] {
     mac.update(&hex(user));
     mac.update(b"\n");
     mac.update(claims);
@@ -171,7 +169,7 @@ mod tests {
     #[test]
     fn the_mac_is_made_as_written() {
         let pass = mint(&ring(1), TAG, &USER, 1_767_225_600, 1, 42).unwrap();
-        assert_eq!(pass, "1.1.1767225600.1.42.uGjK3WrWkHkn5BWdq68Ka2E0m87AjCveawz43LFJF18");
+        assert_eq!(pass, "1.1.1767225600.1.42.ks3uaaF1BPTmdVl5GSHqQVFDjSZ1YVYjNCLaz-WTAqw");
     }
 
     #[test]

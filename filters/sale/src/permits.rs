@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::hashing::Uniform;
-use crate::identity::UserKey;
+use identity::hashing::Uniform;
+use identity::UserKey;
 
 /// The permits a set holds unless told otherwise: about 8 MB.
 pub const DEFAULT_BOUND: usize = 200_000;

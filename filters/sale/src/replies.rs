@@ -3,7 +3,7 @@
 //! A reply that does not have the agreed form is `None`: another version of a script, or something
 //! that is no Redis at all. The caller treats that as a failure of Redis.
 
-use crate::identity::{unhex, UserKey};
+use identity::{unhex, UserKey};
 
 /// One element of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

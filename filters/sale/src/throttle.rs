@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::hashing::Uniform;
-use crate::identity::UserKey;
+use identity::hashing::Uniform;
+use identity::UserKey;
 
 /// The users remembered in each of the two generations.
 const GENERATION: usize = 65_536;

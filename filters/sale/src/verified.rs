@@ -7,8 +7,8 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::identity::UserKey;
 use crate::pass::Claims;
+use identity::UserKey;
 
 /// The passes remembered: about 500 KB, taken with the first one.
 const SLOTS: usize = 4_096;

@@ -4,8 +4,8 @@
 //! Redis sends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use identity::{hex_text, unhex, IdentityKey};
 use sale::config::Keys;
-use sale::identity::{hex_text, unhex, IdentityKey};
 use sale::keyring::{Keyring, KEYRING};
 use sale::replies::{admitted, begun, healed, polled, Entry, Item, Ruling, Status};
 use serde_json::Value;
