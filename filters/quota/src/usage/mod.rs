@@ -1,0 +1,1 @@
+//! What a response says that it cost.
