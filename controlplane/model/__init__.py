@@ -12,6 +12,18 @@ from controlplane.model.kinds import KINDS
 from controlplane.model.meta import ObjectMeta, ObjectRef, Resource
 from controlplane.model.parsing import identify, parse
 from controlplane.model.problems import Invalid, Location, Problem
+from controlplane.model.quota_costs import ResolvedCost, ResolvedResponseCost, Term
+from controlplane.model.quota_keys import KeyPart, KeySource
+from controlplane.model.quota_limits import Limit
+from controlplane.model.quota_overrides import ResolvedOverride
+from controlplane.model.quota_policy import (
+    QUOTA_OUTCOMES,
+    QuotaOutcome,
+    QuotaPolicy,
+    QuotaPolicySpec,
+    QuotaTargetRef,
+)
+from controlplane.model.quota_windows import CalendarUnit, ResolvedWindow, WindowKind
 from controlplane.model.responses import OUTCOMES, Outcome, ResolvedResponse
 from controlplane.model.route import HTTPRoute
 from controlplane.model.shapes import unsupported_fields
@@ -19,6 +31,8 @@ from controlplane.model.shapes import unsupported_fields
 __all__ = [
     "KINDS",
     "OUTCOMES",
+    "QUOTA_OUTCOMES",
+    "CalendarUnit",
     "Condition",
     "EdgeConfig",
     "EdgeConfigSpec",
@@ -30,15 +44,28 @@ __all__ = [
     "HTTPRoute",
     "Invalid",
     "Inventory",
+    "KeyPart",
+    "KeySource",
+    "Limit",
     "Location",
     "ObjectMeta",
     "ObjectRef",
     "Outcome",
     "Problem",
+    "QuotaOutcome",
+    "QuotaPolicy",
+    "QuotaPolicySpec",
+    "QuotaTargetRef",
+    "ResolvedCost",
+    "ResolvedOverride",
     "ResolvedResponse",
+    "ResolvedResponseCost",
+    "ResolvedWindow",
     "Resource",
     "Secret",
     "Service",
+    "Term",
+    "WindowKind",
     "identify",
     "merge",
     "parse",

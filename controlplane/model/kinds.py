@@ -9,6 +9,7 @@ from controlplane.model.core import EndpointSlice, Secret, Service
 from controlplane.model.edge_config import EdgeConfig
 from controlplane.model.flash_sale import FlashSale
 from controlplane.model.gateway import Gateway, GatewayClass
+from controlplane.model.quota_policy import QuotaPolicy
 from controlplane.model.route import HTTPRoute
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ KINDS: Final[Mapping[str, type[Resource]]] = MappingProxyType(
         "Secret": Secret,
         "EdgeConfig": EdgeConfig,
         "FlashSale": FlashSale,
+        "QuotaPolicy": QuotaPolicy,
     }
 )
 """Every kind that Sluice acts on."""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from controlplane.model.kinds import KINDS
 from controlplane.model.meta import CLUSTER_SCOPE, ObjectRef
 from controlplane.model.problems import Invalid, Location, Problem
-from controlplane.model.wording import explain, show_path, suggest
+from controlplane.model.wording import explain, listing, show_path, suggest
 
 if TYPE_CHECKING:
     from controlplane.model.meta import Resource
@@ -127,7 +127,7 @@ def _mistake(version: str, kind: str) -> tuple[str, str] | None:
     if near is not None:
         return "kind", f"{version} has no kind {kind}: did you mean {near}?"
     if group == OWN_GROUP:
-        return "kind", f"{version} has no kind {kind}: known are {' and '.join(sorted(here))}"
+        return "kind", f"{version} has no kind {kind}: known are {listing(sorted(here))}"
     return None
 
 

@@ -39,7 +39,7 @@ _TYPES: Final = {
     "bytes": "base64",
     "any": "any",
 }
-_PREFERRED: Final = ("FlashSale", "EdgeConfig")
+_PREFERRED: Final = ("FlashSale", "QuotaPolicy", "EdgeConfig")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from controlplane.model.responses import OUTCOMES
 INTRODUCTIONS: Final = {
     "index": """
 Sluice reads Kubernetes manifests, from a folder or from an API server: kinds of Gateway API and
-of Kubernetes itself, and two of its own. A field that is not known where it stands is an error
+of Kubernetes itself, and three of its own. A field that is not known where it stands is an error
 that names file, line, object and field; so is a value out of bounds. A manifest that is wrong
 takes nothing down: the last good version of its object stays in force until it is right again.
 

@@ -163,6 +163,15 @@ _BY_OUTCOME: Final[dict[Outcome, Callable[[Responses], Response]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class DefaultResponse:
+    """The answer for one reason when nothing is written about it."""
+
+    status: int
+    body: str
+    retry_after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedResponse:
     """A complete answer. Header names are lower case, in the order in which they are sent."""
 
@@ -174,11 +183,26 @@ class ResolvedResponse:
 
 
 def resolve(responses: Responses, outcome: Outcome, context: dict[str, Any]) -> ResolvedResponse:
-    """Work out one answer from what was written and the defaults."""
-    given = responses.given(outcome)
+    """Work out one answer of a sale from what was written and the defaults."""
     status, text = _DEFAULTS[outcome]
     if outcome == "blocked" and context["final_draw"]:
         status, text = 403, "Not this time. All units of this sale go to others.\n"
+    default = DefaultResponse(
+        status,
+        text,
+        retry_after=outcome in {"notStarted", "throttled", "unavailable"}
+        or (outcome == "blocked" and context["rounds"]),
+    )
+    challenge = f'{context["scheme"]} realm="{context["sale"]}"'
+    return complete(responses.given(outcome), default, challenge)
+
+
+def complete(given: Response, default: DefaultResponse, challenge: str) -> ResolvedResponse:
+    """Work out one answer: what was written, then the default of its reason.
+
+    The challenge goes out with a 401 alone (RFC 9110 section 15.5.2: it must carry one).
+    """
+    status, text = default.status, default.body
     if given.redirect is not None:
         status, text = 302, ""
     if given.status is not None:
@@ -189,8 +213,8 @@ def resolve(responses: Responses, outcome: Outcome, context: dict[str, Any]) -> 
         headers["content-type"] = "text/plain; charset=utf-8"
     if given.redirect is not None:
         headers["location"] = given.redirect
-    if status == 401:  # noqa: PLR2004 RFC 9110 section 15.5.2: a 401 must carry a challenge
-        headers["www-authenticate"] = f'{context["scheme"]} realm="{context["sale"]}"'
+    if status == 401:  # noqa: PLR2004 the status itself
+        headers["www-authenticate"] = challenge
     written = [(header.name.lower(), header.value) for header in given.headers]
     names = {name for name, _ in written}
     kept = [(name, value) for name, value in headers.items() if name not in names]
@@ -198,10 +222,5 @@ def resolve(responses: Responses, outcome: Outcome, context: dict[str, Any]) -> 
         status=status,
         headers=tuple(kept + written),
         body=body,
-        retry_after=given.redirect is None
-        and "retry-after" not in names
-        and (
-            outcome in {"notStarted", "throttled", "unavailable"}
-            or (outcome == "blocked" and context["rounds"])
-        ),
+        retry_after=default.retry_after and given.redirect is None and "retry-after" not in names,
     )

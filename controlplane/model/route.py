@@ -57,14 +57,14 @@ class PathMatch(Model):
     @model_validator(mode="after")
     def _readable(self) -> Self:
         regular = self.type == "RegularExpression"
-        wrong = expression_error(self.value) if regular else _path_error(self.value)
+        wrong = expression_error(self.value) if regular else path_error(self.value)
         if wrong is not None:
             demand([(("value",), wrong)])
         return self
 
 
-def _path_error(value: str) -> str | None:
-    """What Gateway API does not allow in an exact path or a prefix."""
+def path_error(value: str) -> str | None:
+    """Tell what Gateway API does not allow in an exact path or a prefix; None when nothing."""
     if not value.startswith("/"):
         return "must begin with /"
     if not re.fullmatch(URL_PATH, value):

@@ -27,6 +27,8 @@ ADDRESS: Final = r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])
 CONTROLLER: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$"
 PROTOCOL: Final = r"^[A-Za-z0-9/.\-]+$"
 NAMESPACE: Final = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+JSON_POINTER: Final = r"^(/([^~/\x00-\x1f\x7f]|~[01])*)+$"
 
 MESSAGES: Final = {
     DNS_NAME: "must be lower-case letters, digits, '-' and '.', such as shop-1",
@@ -45,6 +47,8 @@ MESSAGES: Final = {
     ADDRESS: "must be a host and a port, such as 127.0.0.1:6379 or [::1]:6379",
     CONTROLLER: "must be a name such as sluice.dev/controller",
     PROTOCOL: "must be a protocol such as HTTP or HTTPS",
+    LABEL: "must be lower-case letters, digits and '-', such as per-key",
+    JSON_POINTER: "must be a JSON pointer such as /usage/total_tokens",
 }
 """What a pattern asks for, in words."""
 

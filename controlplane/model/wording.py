@@ -117,7 +117,7 @@ def _unknown(root: Shape, path: Path) -> str:
     elsewhere = [place for place in _everywhere(root, ()) if place[-1] == word]
     if len(elsewhere) == 1:
         return f"unknown field: did you mean {show_path(elsewhere[0])}?"
-    return f"unknown field: known here are {_listing(fields_of(parent.model))}"
+    return f"unknown field: known here are {listing(fields_of(parent.model))}"
 
 
 def _everywhere(shape: Shape, path: Path) -> Iterator[Path]:
@@ -132,7 +132,8 @@ def _everywhere(shape: Shape, path: Path) -> Iterator[Path]:
             yield from _everywhere(below, (*path, name))
 
 
-def _listing(words: Iterable[Any], last: str = "and") -> str:
+def listing(words: Iterable[Any], last: str = "and") -> str:
+    """Join words as a sentence has them: `a, b and c`."""
     shown = [str(word) for word in words]
     if len(shown) <= 1:
         return "".join(shown) or "none"
@@ -183,7 +184,7 @@ def _is_long_enough(shape: Shape | None, value: Any) -> bool:
 
 
 def _choice(shape: Shape, _value: Any) -> str:
-    return f"must be {_listing(shape.choices, 'or')}"
+    return f"must be {listing(shape.choices, 'or')}"
 
 
 def _range(shape: Shape, _value: Any) -> str:
