@@ -3,17 +3,18 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use identity::keyring::KEYRING;
 use identity::UserKey;
 use link::{Command, Lane, Moment, Outcome, Script, Value};
 use sale::admission::{Batch, Verdict, Word};
 use sale::books::{Books, Errand, ErrandKind, Reading};
 use sale::config::{Sale, Via};
-use sale::keyring::{Keyring, KEYRING};
+use sale::keyring::Keyring;
 use sale::replies::{self, Item};
 
 use crate::line::{Ticket, Which};
 use crate::request::Ready;
-use crate::vm::{Level, Vm};
+use crate::vm::Vm;
 
 /// Entries of the log in one poll.
 const LOG_CHUNK: i64 = 2_000;
@@ -52,22 +53,6 @@ fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The reply, and whether it is confirmed by a replica; or why there is none.
-fn reply(outcome: Outcome) -> Result<(Value, bool), String> {
-    let (value, confirmed) = match outcome {
-        Outcome::Reply(value) => (value, false),
-        Outcome::Confirmed { reply, replicas } => (reply, replicas.int().is_some_and(|n| n > 0)),
-        // The link tells of these itself, once.
-        Outcome::TimedOut { .. } | Outcome::Lost { .. } | Outcome::Refused(_) => {
-            return Err(String::new());
-        }
-    };
-    match value.error() {
-        Some(error) => Err(error.text.clone()),
-        None => Ok((value, confirmed)),
-    }
-}
-
 fn items(value: &Value) -> impl Iterator<Item = Item<'_>> {
     value.array().unwrap_or_default().iter().map(|item| match item.int() {
         Some(number) => Item::Int(number),
@@ -83,9 +68,7 @@ impl Vm {
         for sale in &sales {
             self.books.entry(Rc::clone(&sale.tag)).or_default().greet(now.us);
         }
-        let wire = self.wire(which);
-        wire.connected = true;
-        wire.opening = 16 + 4 * sales.len();
+        self.wire(which).inner.greet(16 + 4 * sales.len());
         if which == Which::Main {
             self.keyring_wanted = true;
         }
@@ -93,7 +76,7 @@ impl Vm {
 
     /// Sends what is due: the keyring, and the errands of every sale on this line.
     pub(crate) fn run_errands(&mut self, which: Which, moment: Moment) {
-        if !self.wire(which).connected {
+        if !self.wire(which).inner.is_connected() {
             return;
         }
         let now = self.now(moment);
@@ -147,17 +130,8 @@ impl Vm {
     }
 
     fn send(&mut self, which: Which, command: Command, ticket: Ticket, deadline: Moment) {
-        let wire = self.wire(which);
-        let opens = matches!(ticket, Ticket::Begin(..)) || !wire.link.is_ready();
-        let lane = match (opens, wire.opening.checked_sub(1)) {
-            (true, Some(left)) => {
-                wire.opening = left;
-                Lane::First
-            }
-            _ if matches!(ticket, Ticket::Begin(..)) => Lane::First,
-            _ => Lane::Normal,
-        };
-        wire.link.submit(lane, command, ticket, deadline);
+        let first = matches!(ticket, Ticket::Begin(..));
+        self.wire(which).inner.send(first, command, ticket, deadline);
     }
 
     /// Lets as many leave as the line has room for.
@@ -166,7 +140,7 @@ impl Vm {
         if wire.admissions.is_empty() {
             return;
         }
-        let room = wire.link.room();
+        let room = wire.link().room();
         if room == 0 {
             return;
         }
@@ -188,7 +162,7 @@ impl Vm {
         let sale = &batch.sale;
         let (script, confirmation) = (self.scripts.admit, self.confirmation(ADMIT_PART));
         let wire = self.wire(which);
-        let mut command = wire.link.script(&script, &keys(sale));
+        let mut command = wire.link_mut().script(&script, &keys(sale));
         command.int(incarnation).arg(run).int(int(sale.min_interval_ms)).weight(batch.users.len());
         for (won, user) in &batch.users {
             command.arg(if *won { "1" } else { "0" }).arg(&**user);
@@ -197,7 +171,7 @@ impl Vm {
             command.confirm(1, confirmation);
         }
         let deadline = Moment::from_nanos(batch.deadline_us.saturating_mul(1_000));
-        wire.link.submit(
+        wire.link_mut().submit(
             Lane::Normal,
             command,
             Ticket::Admit(Rc::clone(&sale.tag), batch.flight),
@@ -207,9 +181,9 @@ impl Vm {
 
     /// Takes in what became of something that was sent.
     pub(crate) fn conclude(&mut self, which: Which, ticket: Ticket, outcome: Outcome, now: Moment) {
-        let heard = reply(outcome);
+        let heard = outcome.into_reply();
         if let Err(trouble) = &heard {
-            self.trouble(trouble);
+            self.worker.notes.trouble(trouble);
         }
         let us = now.as_nanos() / 1_000;
         match ticket {
@@ -263,7 +237,7 @@ impl Vm {
         };
         for (request, verdict) in wire.admissions.land(flight, word, books, keyring.as_deref(), now)
         {
-            self.release.push(Ready::Told(request, verdict));
+            self.worker.release.push(Ready::Told(request, verdict));
         }
     }
 
@@ -310,22 +284,17 @@ impl Vm {
                 self.keyring = Some(Rc::new(ring));
                 self.look_again();
             }
-            Ok(None) => self.trouble("there is no keyring in Redis yet"),
-            Err(error) => self.trouble(&format!("the keyring in Redis cannot be read: {error}")),
-        }
-    }
-
-    /// Tells of something wrong in Redis once, until something else is.
-    fn trouble(&mut self, what: &str) {
-        if !what.is_empty() && self.last_trouble != what {
-            what.clone_into(&mut self.last_trouble);
-            self.note(Level::Warn, format!("flash-sale: Redis: {what}"));
+            Ok(None) => self.worker.notes.trouble("there is no keyring in Redis yet"),
+            Err(error) => {
+                let notes = &mut self.worker.notes;
+                notes.trouble(&format!("the keyring in Redis cannot be read: {error}"));
+            }
         }
     }
 
     /// Answers a request that waits for Redis in vain.
     pub(crate) fn without_redis(&mut self, request: u32, sale: &Rc<Sale>, user: Option<UserKey>) {
         let verdict = Verdict::without_redis(sale, user, None);
-        self.release.push(Ready::Told(request, verdict));
+        self.worker.release.push(Ready::Told(request, verdict));
     }
 }

@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
-use link::{Event, Link, Moment, Outcome};
+use link::{Event, Link, Moment};
 use sale::admission::Admissions;
 
-use crate::vm::{with, Level, Vm};
+use crate::vm::{with, Vm};
 
 /// Which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,20 +32,21 @@ pub(crate) enum Ticket {
 
 /// The state of a line.
 pub(crate) struct Wire {
-    pub(crate) link: Link<Ticket>,
+    pub(crate) inner: worker::Wire<Ticket>,
     pub(crate) admissions: Admissions,
-    /// A connection is there, so that errands have somewhere to go.
-    pub(crate) connected: bool,
-    /// Nothing serves, as far as the log tells; so too at first.
-    down: bool,
-    /// How many more errands may go before everything else on a new connection.
-    pub(crate) opening: usize,
 }
 
 impl Wire {
     pub(crate) fn new(seed: u64) -> Self {
-        let admissions = Admissions::default();
-        Self { link: Link::new(seed), admissions, connected: false, down: true, opening: 0 }
+        Self { inner: worker::Wire::new(seed), admissions: Admissions::default() }
+    }
+
+    pub(crate) fn link(&self) -> &Link<Ticket> {
+        &self.inner.link
+    }
+
+    pub(crate) fn link_mut(&mut self) -> &mut Link<Ticket> {
+        &mut self.inner.link
     }
 }
 
@@ -53,7 +54,7 @@ impl link::Owner for Line {
     type Ticket = Ticket;
 
     fn link<T>(&self, lend: impl FnOnce(&mut Link<Ticket>) -> T) -> T {
-        with(|vm| lend(&mut vm.wire(self.0).link))
+        with(|vm| lend(vm.wire(self.0).link_mut()))
     }
 
     fn settle(&self, now: Moment) {
@@ -65,13 +66,13 @@ impl Vm {
     /// Takes in what the link has to tell, and lets those who have gathered leave.
     fn settle(&mut self, which: Which, now: Moment) {
         let mut news = false;
-        while let Some(event) = self.wire(which).link.next_event() {
+        while let Some(event) = self.wire(which).link_mut().next_event() {
             news |= !matches!(event, Event::Outcome(Ticket::Admit(..), _));
             self.hear(which, event, now);
         }
         if news {
             self.run_errands(which, now);
-            if self.wire(which).link.refusal().is_some() {
+            if self.wire(which).link().refusal().is_some() {
                 self.expire(which, now.as_nanos() / 1_000);
             }
         }
@@ -79,28 +80,16 @@ impl Vm {
     }
 
     fn hear(&mut self, which: Which, event: Event<Ticket>, now: Moment) {
+        let (wire, notes) = match which {
+            Which::Main => (&mut self.main, &mut self.worker.notes),
+            Which::Durable => (&mut self.durable, &mut self.worker.notes),
+        };
+        wire.inner.hear(&event, notes);
         match event {
             Event::Greeted => self.greet(which, now),
-            Event::Ready => {
-                let wire = self.wire(which);
-                wire.connected = true;
-                // A connection that takes over from one that served is no news.
-                let level =
-                    if core::mem::take(&mut wire.down) { Level::Info } else { Level::Debug };
-                self.note(level, "flash-sale: Redis serves".into());
-                self.look_again();
-            }
-            Event::Down(reason) => {
-                let wire = self.wire(which);
-                (wire.connected, wire.down) = (false, true);
-                self.note(Level::Warn, format!("flash-sale: {reason}"));
-            }
-            Event::Outcome(ticket, outcome) => {
-                if matches!(outcome, Outcome::Lost { .. } | Outcome::Refused(_)) {
-                    self.wire(which).connected = false;
-                }
-                self.conclude(which, ticket, outcome, now);
-            }
+            Event::Ready => self.look_again(),
+            Event::Down(_) => {}
+            Event::Outcome(ticket, outcome) => self.conclude(which, ticket, outcome, now),
         }
     }
 }

@@ -10,10 +10,10 @@ use sale::admission::{Guest, Verdict};
 use sale::answers::Outcome;
 use sale::config::Sale;
 use sale::decide::{examine, rule, Decision, Known, Refused, Request};
+use worker::callbacks::{clock, lately};
 
-use crate::clock;
 use crate::line::Which;
-use crate::vm::{with, Found};
+use crate::vm::{with, FlashSale, Found, UNKNOWN_ROUTE};
 
 /// The name that Envoy's configuration knows the pass of a response by.
 const COOKIE_PROPERTY: &[u8] = b"sluice.cookie";
@@ -97,11 +97,11 @@ pub(crate) enum Arrival {
 /// Its time is that of the last tick or reply, at most a tick ago, and the clock is not asked: unless
 /// the sale is about to open or close, or the request is going to wait.
 pub(crate) fn arrive(request: ContextId) -> Arrival {
-    let now = with(|vm| vm.last).unwrap_or_else(clock);
+    let now = lately::<FlashSale>();
     let now_us = now.as_nanos() / 1_000;
     let sole = with(|vm| {
-        vm.main.link.saw_request();
-        vm.durable.link.saw_request();
+        vm.main.link_mut().saw_request();
+        vm.durable.link_mut().saw_request();
         vm.sole(now_us)
     });
     let found = if let Some(desk) = sole {
@@ -123,7 +123,7 @@ pub(crate) fn arrive(request: ContextId) -> Arrival {
         Step::Told(verdict) => tell(verdict),
         Step::Free => Action::Continue,
         Step::Unknown => {
-            with(|vm| vm.counts.unknown_route());
+            with(|vm| vm.worker.counts.add_single(UNKNOWN_ROUTE));
             let headers = EncodedPairs::new(&[("cache-control", "no-store"), ("retry-after", "1")]);
             let body = b"This route is not ready yet.\n";
             let _ = host::send_local_response(503, "sluice_unknown_route", &headers, body);
@@ -171,7 +171,7 @@ fn look(request: ContextId, sale: &Rc<Sale>, now: Moment, deadline_us: Option<u6
     with(|vm| {
         let Some(keyring) = keyring else {
             // Redis serves and has no keyring: waiting would not help.
-            if vm.main.link.is_ready() {
+            if vm.main.link().is_ready() {
                 return Step::Told(Verdict::without_redis(sale, None, None));
             }
             return vm.wait(request, sale, None, deadline_us);
@@ -194,7 +194,7 @@ impl crate::vm::Vm {
     /// Puts a request behind those to be asked about, unless Redis is away.
     fn ask_about(&mut self, guest: Guest) -> Step {
         let wire = self.wire(Which::of(&guest.sale));
-        let guest = match wire.link.refusal() {
+        let guest = match wire.link().refusal() {
             None => match wire.admissions.push(guest) {
                 Ok(()) => return Step::Waits,
                 Err(guest) => guest,
@@ -216,7 +216,7 @@ impl crate::vm::Vm {
         user: Option<UserKey>,
         deadline_us: u64,
     ) -> Step {
-        let away = self.wire(Which::of(sale)).link.refusal().is_some();
+        let away = self.wire(Which::of(sale)).link().refusal().is_some();
         if away || self.undecided.len() >= sale::admission::MAX_WAITING {
             self.turned_away += 1;
             return Step::Told(Verdict::without_redis(sale, user, None));
@@ -232,7 +232,7 @@ fn tell(verdict: Verdict) -> Action {
         Verdict::Pass { sale, user, number, cookie, outcome } => {
             with(|vm| {
                 let row = vm.desk(&sale).row;
-                vm.counts.add(row, outcome);
+                vm.worker.counts.add(row, outcome.number());
             });
             // Added, which costs less than replaced: the connection manager has removed the client's.
             // The name of the sale comes from the route.
@@ -260,7 +260,7 @@ fn tell(verdict: Verdict) -> Action {
 fn refuse(sale: &Rc<Sale>, refused: Refused) {
     let headers = with(|vm| {
         let desk = vm.desk(sale);
-        vm.counts.add(desk.row, Outcome::Refused(refused.why));
+        vm.worker.counts.add(desk.row, Outcome::Refused(refused.why).number());
         desk.headers(refused.why, refused.retry_ms)
     });
     let answer = sale.answer(refused.why);

@@ -1,7 +1,7 @@
 //! The callbacks on a recorded host, with a Redis that answers what each test wants.
 
 use host::fake::{self, Call};
-use host::{Buffer, Map, Stream};
+use host::{Map, Stream, Token};
 
 use super::*;
 
@@ -82,7 +82,7 @@ impl Rig {
         for _ in 0..milliseconds.div_ceil(5) {
             self.now += 5_000_000;
             self.enter(ROOT, 500);
-            on_tick(ROOT);
+            callbacks::on_tick::<FlashSale>(ROOT);
         }
     }
 
@@ -96,12 +96,12 @@ impl Rig {
     fn receive(&self, bytes: &[u8]) {
         self.enter(ROOT, 500);
         fake::put_buffer(Buffer::GrpcReceive, bytes);
-        on_grpc_receive(ROOT, self.token, bytes.len());
+        callbacks::on_grpc_receive::<FlashSale>(ROOT, self.token, bytes.len());
     }
 
     fn close(&self) {
         self.enter(ROOT, 500);
-        on_grpc_close(ROOT, self.token, 14);
+        callbacks::on_grpc_close::<FlashSale>(ROOT, self.token, 14);
     }
 }
 
@@ -144,7 +144,7 @@ fn parameters_that_are_wrong_are_refused_in_one_line() {
     assert!(
         matches!(&lines[..], [Call::Log(Level::Error, line)] if line.contains("sales[0].drow"))
     );
-    assert_eq!(with(|vm| vm.newest()), Some(ROOT));
+    assert_eq!(with(|vm| vm.worker.roots.newest()), Some(ROOT));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod hashing;
+pub mod keyring;
 
 use blake2::digest::consts::U16;
 use blake2::digest::{FixedOutput, KeyInit, Update};

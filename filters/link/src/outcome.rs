@@ -36,6 +36,24 @@ impl Outcome {
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::TimedOut { sent: true } | Self::Lost { sent: true })
     }
+
+    /// The reply, and whether a replica has confirmed it.
+    ///
+    /// # Errors
+    /// The text of the server's error; empty where no reply came, since of that the link tells by itself, once.
+    pub fn into_reply(self) -> Result<(Value, bool), String> {
+        let (value, confirmed) = match self {
+            Self::Reply(value) => (value, false),
+            Self::Confirmed { reply, replicas } => (reply, replicas.int().is_some_and(|n| n > 0)),
+            Self::TimedOut { .. } | Self::Lost { .. } | Self::Refused(_) => {
+                return Err(String::new())
+            }
+        };
+        match value.error() {
+            Some(error) => Err(error.text.clone()),
+            None => Ok((value, confirmed)),
+        }
+    }
 }
 
 /// Why a command was not taken.

@@ -11,10 +11,8 @@ use sha2::Sha256;
 
 use crate::draw::DrawKey;
 use identity::hashing::Named;
-use identity::{unhex, IdentityKey};
-
-/// The name of the hash in Redis.
-pub const KEYRING: &str = "sluice:keyring";
+use identity::keyring::{secret, IDENTITY};
+use identity::IdentityKey;
 
 /// The signing keys kept; the control plane keeps no more either.
 const MAX_SIGNING_KEYS: usize = 4;
@@ -75,29 +73,29 @@ impl Keyring {
         for (field, value) in fields {
             empty = false;
             let name = String::from_utf8_lossy(field);
-            if field == b"identity" {
-                identity = Some(key(&name, value)?);
+            if field == IDENTITY.as_bytes() {
+                identity = Some(secret(&name, value)?);
             } else if field == b"version" {
                 version = Some(number(value).ok_or_else(|| format!("{name} is not a number"))?);
             } else if let Some(digits) = field.strip_prefix(b"key:") {
                 let number =
                     number(digits).ok_or_else(|| format!("{name:?} is not a key number"))?;
-                signing.push(SigningKey::new(number, &key(&name, value)?));
+                signing.push(SigningKey::new(number, &secret(&name, value)?));
             }
         }
         if empty {
             return Ok(None);
         }
-        let secret = identity.ok_or("identity is missing")?;
+        let identity = identity.ok_or("identity is missing")?;
         let version = version.ok_or("version is missing")?;
         signing.sort_unstable_by_key(|key| core::cmp::Reverse(key.number));
         signing.truncate(MAX_SIGNING_KEYS);
         if !signing.iter().any(|key| key.number == version) {
             return Err(format!("key:{version}, the newest one, is missing"));
         }
-        let draw = keyed(&secret).chain_update(b"sluice draw").finalize().into_bytes();
+        let draw = keyed(&identity).chain_update(b"sluice draw").finalize().into_bytes();
         Ok(Some(Self {
-            identity: IdentityKey::new(&secret),
+            identity: IdentityKey::new(&identity),
             draw: draw.first_chunk().copied().unwrap_or_default(),
             version,
             signing,
@@ -131,10 +129,6 @@ fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
         head.copy_from_slice(key);
     }
     <Hmac<Sha256> as hmac::digest::KeyInit>::new(&block.into())
-}
-
-fn key(name: &str, value: &[u8]) -> Result<[u8; 32], String> {
-    unhex::<32>(value).ok_or_else(|| format!("{name} is not 64 hexadecimal digits"))
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -4,9 +4,10 @@
 //! Redis sends.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use identity::keyring::KEYRING;
 use identity::{hex_text, unhex, IdentityKey};
 use sale::config::Keys;
-use sale::keyring::{Keyring, KEYRING};
+use sale::keyring::Keyring;
 use sale::replies::{admitted, begun, healed, polled, Entry, Item, Ruling, Status};
 use serde_json::Value;
 
