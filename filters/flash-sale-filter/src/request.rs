@@ -126,7 +126,7 @@ pub(crate) fn arrive(request: ContextId) -> Arrival {
             with(|vm| vm.worker.counts.add_single(UNKNOWN_ROUTE));
             let headers = EncodedPairs::new(&[("cache-control", "no-store"), ("retry-after", "1")]);
             let body = b"This route is not ready yet.\n";
-            let _ = host::send_local_response(503, "sluice_unknown_route", &headers, body);
+            let _ = host::send_local_response(503, "sluice_unknown_route", &headers, body, None);
             Action::Pause
         }
     };
@@ -265,7 +265,7 @@ fn refuse(sale: &Rc<Sale>, refused: Refused) {
     });
     let answer = sale.answer(refused.why);
     let body = answer.body.as_bytes();
-    let _ = host::send_local_response(answer.status, refused.why.details(), &headers, body);
+    let _ = host::send_local_response(answer.status, refused.why.details(), &headers, body, None);
 }
 
 /// Leaves the pass where the route's configuration takes it from for the response.

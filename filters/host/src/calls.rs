@@ -2,8 +2,8 @@
 
 use crate::imp;
 use crate::{
-    decode_pairs, Buffer, ContextId, EncodedPairs, HeaderList, Level, Map, Metric, MetricId, Pair,
-    Result, Status, Stream, Token,
+    decode_pairs, Buffer, ContextId, EncodedPairs, GrpcStatus, HeaderList, Level, Map, Metric,
+    MetricId, Pair, Result, Status, Stream, Token,
 };
 
 /// Writes one line to the host's log.
@@ -160,7 +160,8 @@ pub fn close(stream: Stream) -> Result<()> {
 }
 
 /// Answers the request of the effective context, once the callback at hand has returned. `details` is the response code
-/// detail that access logs show. Return [`Action::Pause`](crate::Action::Pause) afterwards.
+/// detail that access logs show. A gRPC request is answered with `grpc_status`; without one, with what the host makes of
+/// the HTTP status. Return [`Action::Pause`](crate::Action::Pause) afterwards.
 ///
 /// # Errors
 /// The host's status.
@@ -169,8 +170,9 @@ pub fn send_local_response(
     details: &str,
     headers: &EncodedPairs,
     body: &[u8],
+    grpc_status: Option<GrpcStatus>,
 ) -> Result<()> {
-    imp::send_local_response(status, details, headers, body)
+    imp::send_local_response(status, details, headers, body, grpc_status)
 }
 
 /// Makes a metric known and returns its id; a name that is known already gives another id of the same metric.

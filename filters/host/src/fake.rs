@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Buffer, ContextId, EncodedPairs, Level, Map, Metric, MetricId, Pair, Result, Status, Stream,
-    Token,
+    Buffer, ContextId, EncodedPairs, GrpcStatus, Level, Map, Metric, MetricId, Pair, Result,
+    Status, Stream, Token,
 };
 
 /// One call of the filter, with the context that it acted on.
@@ -34,6 +34,8 @@ pub enum Call {
         headers: Vec<Pair>,
         /// The body.
         body: Vec<u8>,
+        /// The status for a gRPC request.
+        grpc_status: Option<GrpcStatus>,
     },
     /// A stream was opened.
     GrpcOpen {
@@ -337,10 +339,11 @@ pub(crate) fn send_local_response(
     details: &str,
     headers: &EncodedPairs,
     body: &[u8],
+    grpc_status: Option<GrpcStatus>,
 ) -> Result<()> {
     let headers = crate::decode_pairs(headers.as_bytes()).ok_or(Status::BAD_ARGUMENT)?;
     let (details, body) = (details.to_owned(), body.to_vec());
-    record(|context| Call::Respond { context, status, details, headers, body });
+    record(|context| Call::Respond { context, status, details, headers, body, grpc_status });
     Ok(())
 }
 

@@ -26,5 +26,6 @@ use wasm as imp;
 pub use calls::*;
 pub use pairs::{decode_pairs, EncodedPairs, HeaderList, Pair};
 pub use types::{
-    Action, Buffer, ContextId, Level, Map, Metric, MetricId, Result, Status, Stream, Token,
+    Action, Buffer, ContextId, GrpcStatus, Level, Map, Metric, MetricId, Result, Status, Stream,
+    Token,
 };

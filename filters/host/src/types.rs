@@ -89,6 +89,14 @@ pub enum Buffer {
     PluginConfiguration = 7,
 }
 
+/// The statuses of gRPC that filters answer with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum GrpcStatus {
+    /// `RESOURCE_EXHAUSTED`: a quota, for example, is used up.
+    ResourceExhausted = 8,
+}
+
 /// What to resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

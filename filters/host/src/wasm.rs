@@ -3,7 +3,8 @@
 use core::ptr::null_mut;
 
 use crate::{
-    Buffer, ContextId, EncodedPairs, Level, Map, Metric, MetricId, Result, Status, Stream, Token,
+    Buffer, ContextId, EncodedPairs, GrpcStatus, Level, Map, Metric, MetricId, Result, Status,
+    Stream, Token,
 };
 
 #[link(wasm_import_module = "env")]
@@ -231,6 +232,7 @@ pub(crate) fn send_local_response(
     details: &str,
     headers: &EncodedPairs,
     body: &[u8],
+    grpc_status: Option<GrpcStatus>,
 ) -> Result<()> {
     let headers = headers.as_bytes();
     // SAFETY: three live slices that the host only reads. A gRPC status of -1 means that there is none.
@@ -243,7 +245,7 @@ pub(crate) fn send_local_response(
             body.len(),
             headers.as_ptr(),
             headers.len(),
-            -1,
+            grpc_status.map_or(-1, |status| status as i32),
         )
     })
 }
