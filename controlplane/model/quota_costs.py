@@ -22,7 +22,7 @@ _INPUT: Final = "/usage/prompt_tokens"
 _OUTPUT: Final = "/usage/completion_tokens"
 _CACHED: Final = "/usage/prompt_tokens_details/cached_tokens"
 
-JsonPointer = Annotated[str, Field(min_length=1, max_length=256, pattern=JSON_POINTER)]
+JsonPointer = Annotated[str, Field(min_length=1, max_length=128, pattern=JSON_POINTER)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ class ResponseCost(Model):
     )
     cached: TokenWeight | None = Field(
         None,
-        description=f"Tokens of the prompt that were in a cache, at `{_CACHED}`. Left out, they "
-        "cost what the prompt's do.",
+        description=f"Tokens of the prompt that were in a cache, at `{_CACHED}`. Left out, "
+        "those in the prompt cost what it does.",
     )
     cached_in_input: bool = Field(
         default=True,

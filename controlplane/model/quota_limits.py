@@ -102,7 +102,7 @@ class Limit(Model):
     def _consistent(self) -> Self:
         demand(self._amounts())
         demand(self._windows())
-        demand([*self._costs(), *self._overrides()])
+        demand([*self._keys(), *self._costs(), *self._overrides()])
         return self
 
     @property
@@ -174,6 +174,12 @@ class Limit(Model):
                 seen.add(name)
         if self.time_zone is not None and self.algorithm != "Calendar":
             yield ("timeZone",), "goes with algorithm Calendar only: remove it"
+
+    def _keys(self) -> Iterator[Broken]:
+        titles = [part.title.lower() if part.header else part.title for part in self.key]
+        for index, title in enumerate(titles):
+            if title in titles[:index]:
+                yield ("key", index), "is in the key already: remove one"
 
     def _costs(self) -> Iterator[Broken]:
         response = self.cost.response

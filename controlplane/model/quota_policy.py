@@ -6,7 +6,7 @@ headers that let clients pace themselves, and no outage of Redis that becomes on
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,9 @@ from controlplane.model.quota_limits import Limit
 from controlplane.model.responses import DefaultResponse, ResolvedResponse, Response, complete
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import Name, SectionName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 QuotaOutcome = Literal["limited", "unidentified", "unavailable"]
 
@@ -109,7 +112,7 @@ class QuotaPolicySpec(Model):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        broken: list[Broken] = []
+        broken = list(self._doubled_headers())
         targets: set[QuotaTargetRef] = set()
         for index, target in enumerate(self.target_refs):
             if target in targets:
@@ -123,6 +126,17 @@ class QuotaPolicySpec(Model):
             names.add(limit.name)
         demand(broken)
         return self
+
+    def _doubled_headers(self) -> Iterator[Broken]:
+        """Headers that the filter adds must not be given too: clients would see both."""
+        added = {"ratelimit", "ratelimit-policy"} if self.headers.rate_limit else set()
+        if self.headers.x_rate_limit:
+            added |= {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
+        for outcome in QUOTA_OUTCOMES:
+            for index, header in enumerate(self.responses.given(outcome).headers):
+                if header.name.lower() in added:
+                    path = ("responses", outcome, "headers", index, "name")
+                    yield path, f"{header.name.lower()} is added as spec.headers says: remove it"
 
 
 class QuotaPolicy(Resource):

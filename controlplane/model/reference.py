@@ -16,13 +16,14 @@ from pydantic_core import PydanticUndefined
 from controlplane.model.durations import format_duration
 from controlplane.model.kinds import KINDS
 from controlplane.model.meta import ObjectMeta, Resource
-from controlplane.model.reference_text import INTRODUCTIONS, answers
+from controlplane.model.reference_answers import quota_answers, sale_answers
+from controlplane.model.reference_text import INTRODUCTIONS
 from controlplane.model.scalars import MESSAGES
 from controlplane.model.shapes import Shape, fields_of, shape_of_field
 from controlplane.model.wording import describe_bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
@@ -38,6 +39,10 @@ _TYPES: Final = {
     "time": "time",
     "bytes": "base64",
     "any": "any",
+}
+_ANSWERS: Final[Mapping[str, Callable[[], str]]] = {
+    "FlashSale": sale_answers,
+    "QuotaPolicy": quota_answers,
 }
 _PREFERRED: Final = ("FlashSale", "QuotaPolicy", "EdgeConfig")
 
@@ -83,8 +88,8 @@ def _page(kind: type[Resource]) -> str:
     versions = " or ".join(f"`{version}`" for version in kind.API_VERSIONS)
     parts.append(f"`apiVersion`: {versions}.{scope}")
     parts.append(INTRODUCTIONS.get(kind.__name__, "").strip())
-    if kind.__name__ == "FlashSale":
-        parts.append(answers())
+    if kind.__name__ in _ANSWERS:
+        parts.append(_ANSWERS[kind.__name__]())
     sections = list(_sections(kind))
     for section in sections:
         parts.append(f"## {section.path}")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
-from controlplane.model.flash_sale import FlashSale, FlashSaleSpec, Identity, Schedule, TargetRef
-from controlplane.model.meta import ObjectMeta
-from controlplane.model.responses import OUTCOMES
+from controlplane.model.reference_quota import INTRODUCTION as QUOTA_POLICY
 
 INTRODUCTIONS: Final = {
     "index": """
@@ -34,6 +31,7 @@ Samples: [the least](../../manifests/samples/flash-sale-minimal.yaml),
 A request is judged in this order: denied networks, suspended, window, identity, denied users,
 known permit or pass (straight through), throttle, sold out, lottery, and last the books in Redis.
 """,
+    "QuotaPolicy": QUOTA_POLICY,
     "EdgeConfig": """
 Named by `GatewayClass.spec.parametersRef` for all gateways of a class, or by
 `Gateway.spec.infrastructure.parametersRef` for one. Without any, every field has its default,
@@ -64,26 +62,3 @@ and `tls.key` in PEM. No message, log or page ever shows what is in it. Other Se
 and not used.
 """,
 }
-
-
-def answers() -> str:
-    """The default answers, worked out by the code that works them out for the filter."""
-    sale = FlashSale(
-        metadata=ObjectMeta(name="laptop", namespace="shop"),
-        spec=FlashSaleSpec(
-            target_refs=(TargetRef(name="shop"),),
-            schedule=Schedule(start_time=datetime(2026, 1, 1, tzinfo=UTC)),
-            stock=1,
-            identity=Identity(header="Authorization"),
-        ),
-    )
-    rows = ["Default answers:", "", "| reason | status | Retry-After | text |\n|---|---|---|---|"]
-    for outcome in OUTCOMES:
-        answer = sale.response(outcome)
-        retry = "where it can be known" if answer.retry_after else ""
-        rows.append(f"| `{outcome}` | {answer.status} | {retry} | {answer.body.strip()} |")
-    rows.append(
-        "\nAll carry `Cache-Control: no-store` and `Content-Type: text/plain; charset=utf-8`; "
-        "headers that are given replace those of the same name."
-    )
-    return "\n".join(rows)

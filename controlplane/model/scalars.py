@@ -28,7 +28,7 @@ CONTROLLER: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9/\-._~%!$&'()*+,
 PROTOCOL: Final = r"^[A-Za-z0-9/.\-]+$"
 NAMESPACE: Final = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-JSON_POINTER: Final = r"^(/([^~/\x00-\x1f\x7f]|~[01])*)+$"
+JSON_POINTER: Final = r"^(/([^~/\x00-\x1f\x7f]|~[01])*){1,16}$"
 
 MESSAGES: Final = {
     DNS_NAME: "must be lower-case letters, digits, '-' and '.', such as shop-1",
@@ -48,7 +48,7 @@ MESSAGES: Final = {
     CONTROLLER: "must be a name such as sluice.dev/controller",
     PROTOCOL: "must be a protocol such as HTTP or HTTPS",
     LABEL: "must be lower-case letters, digits and '-', such as per-key",
-    JSON_POINTER: "must be a JSON pointer such as /usage/total_tokens",
+    JSON_POINTER: "must be a JSON pointer such as /usage/total_tokens, of at most 16 steps",
 }
 """What a pattern asks for, in words."""
 

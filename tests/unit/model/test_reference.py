@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from controlplane.model import KINDS, EdgeConfig, FlashSale
+from controlplane.model import KINDS, EdgeConfig, FlashSale, QuotaPolicy, parse
 from controlplane.model.reference import main, pages
 from controlplane.model.shapes import Shape, fields_of, shape_of, shape_of_field
 from controlplane.sources import load
@@ -47,7 +48,7 @@ def test_a_sample_is_good(sample: Path) -> None:
     update = load([sample])
 
     assert [str(problem) for problem in update.problems] == []
-    assert update.inventory.all(FlashSale)
+    assert update.inventory.all(FlashSale) or update.inventory.all(QuotaPolicy)
 
 
 def test_the_full_sample_shows_every_field() -> None:
@@ -66,3 +67,32 @@ def test_the_classic_recipe_is_the_classic_recipe() -> None:
     admission = classic.spec.admission
     assert (admission.block_ratio, classic.limit, admission.draw) == (0.4, 3, "PerRequest")
     assert classic.spec.identity.header == "Authorization"
+
+
+def test_the_recipe_of_requests_a_minute() -> None:
+    update = load([ROOT / "manifests" / "samples" / "quota-requests.yaml"])
+
+    (policy,) = update.inventory.all(QuotaPolicy)
+    (limit,) = policy.limits
+    assert [part.title for part in limit.key] == ["header x-api-key"]
+    assert [(one.id, one.amount) for one in limit.resolved] == [("f60000", 10)]
+
+
+def test_the_recipe_of_tokens() -> None:
+    update = load([ROOT / "manifests" / "samples" / "quota-tokens.yaml"])
+
+    (policy,) = update.inventory.all(QuotaPolicy)
+    (limit,) = policy.limits
+    response = limit.resolved_cost.response
+    assert limit.counts == "tokens"
+    assert response is not None
+    assert [term.pointer for term in response.terms] == ["/usage/total_tokens"]
+    assert policy.reads_responses
+
+
+def test_the_recipes_on_the_page_can_be_copied() -> None:
+    text = pages()["quotapolicy.md"]
+    recipes = [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
+
+    read = [parse(yaml.safe_load(recipe)) for recipe in recipes]
+    assert [one.name for one in read] == ["qpm", "model-api"]
