@@ -14,7 +14,7 @@ from pathlib import Path
 
 from controlplane.ledger.errors import LedgerError
 
-NAMES = ("begin", "admit", "poll", "heal", "open", "grant", "forget", "reset", "adjust")
+NAMES = ("begin", "admit", "poll", "heal", "open", "grant", "forget", "reset", "adjust", "quota")
 
 
 @dataclass(frozen=True, slots=True)

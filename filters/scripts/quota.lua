@@ -1,0 +1,246 @@
+-- quota: charges requests to their counters, and settles what was reserved for them.
+-- KEYS  the counters that this run touches, each once
+-- ARGV  S, then S specs of 6: kind, amount, span, burst, ttl_ms, mode
+--       then items: 't', n, and n meters of 4: spec, key, charge, hold          (take)
+--                   's', n, and n meters of 5: spec, key, slot, held, charge    (settle)
+--       kind: f fixed window, s sliding window, b token bucket, c calendar. span: a window's length
+--       in ms; for c the borders of windows, ascending, joined by ','. burst: a bucket's capacity.
+--       ttl_ms: the life of a reservation. mode: e enforces, w watches. spec, key: places from 1.
+-- Reply {now_us, then for each item
+--       take: 1 or 0 (refused), and for each meter: remaining, reset_ms, wait_ms, slot
+--       settle: 1, and for each meter: remaining}
+--
+-- A counter is one string 'a b c', followed by ' e=s' for each slot of reservations: s units that
+-- come back at e ms if nobody settles them. What a, b and c are:
+--   f, c  begin of the window in ms, units used in it, 0
+--   s     begin of the window in ms, units used in it, units used in the window before
+--   b     last change in us, debt in units times us of span, 0; amount of it drains in each us
+-- Nothing is written before all is decided, so a run that fails leaves no trace. The counters of
+-- one take are different ones. This runs for every request: functions get what they need handed
+-- in, as whatever they would capture is paid for in each run, whether they are called or not.
+local argv, call = ARGV, redis.call
+local now = call('TIME')
+local now_us = now[1] * 1000000 + now[2]
+now = (now_us - now_us % 1000) / 1000
+
+-- Each spec is worked out where it stands: numbers for words, and in place of span and burst the
+-- begin and end of the present window, for a bucket one unit and all it can hold as debts.
+local item = argv[1] * 6 + 2
+for i = 2, item - 1, 6 do
+  local kind, span = argv[i], argv[i + 2]
+  local amount = argv[i + 1] + 0
+  argv[i + 1] = amount
+  if kind == 'b' then
+    local unit = span * 1000
+    argv[i + 2] = unit
+    argv[i + 3] = amount > 0 and argv[i + 3] * unit or 0 -- what never drains is never let in
+  elseif kind == 'c' then
+    local from, till, last = 0, nil, 0
+    for border in string.gmatch(span, '%d+') do
+      border = border + 0
+      if border > now then till = border break end
+      from, last = border, border - from
+    end
+    if not till then -- nobody sent newer borders: windows like the last one go on
+      from = now - (now - from) % last
+      till = from + last
+    end
+    argv[i + 2], argv[i + 3] = from, till
+  else
+    span = span + 0
+    local from = now - now % span
+    argv[i + 2], argv[i + 3] = from, from + span
+  end
+end
+
+-- Reads counter k into its places in st, moved on to the present. These are, from j = 6k - 5 on:
+-- a, b, c, the slots as text, the units in them, and once it was changed how many ms it lives.
+local function look(st, j, text, argv, i, now, now_us)
+  if text == nil then error('quota: there are not so many keys') end
+  local kind, from = argv[i], argv[i + 2]
+  local a, b, c, slots
+  if text then a, b, c, slots = string.match(text, '^(%d+) (%d+) (%d+)(.*)$') end
+  local held = 0
+  if not a then -- new, or not ours
+    a, b, c, slots = kind == 'b' and now_us or from, 0, 0, ''
+  else
+    a, b, c = a + 0, b + 0, c + 0
+    if kind == 'b' then
+      -- After a failover the clock may be behind what it was: then nothing drains until it is not.
+      if now_us > a then
+        b = b - (now_us - a) * argv[i + 1]
+        a = now_us
+        if b < 0 then b = 0 end
+      end
+    elseif a ~= from then
+      c = kind == 's' and a == from + from - argv[i + 3] and b or 0
+      a, b = from, 0
+    end
+    if slots ~= '' then
+      local alive = ''
+      for e, s in string.gmatch(slots, ' (%d+)=(%d+)') do
+        if e + 0 > now then
+          alive = alive .. ' ' .. e .. '=' .. s
+          held = held + s
+        end
+      end
+      slots = alive
+    end
+  end
+  st[j], st[j + 1], st[j + 2], st[j + 3], st[j + 4], st[j + 5] = a, b, c, slots, held, false
+end
+
+-- Units left; below zero when more were charged than there are.
+local function left(st, j, argv, i, now)
+  if argv[i] == 'b' then
+    return math.floor((argv[i + 3] - st[j + 1]) / argv[i + 2]) - st[j + 4]
+  end
+  local room, before = argv[i + 1] - st[j + 1] - st[j + 4], st[j + 2]
+  if before == 0 then return room end
+  local till = argv[i + 3]
+  return room - math.ceil(before * (till - now) / (till - argv[i + 2]))
+end
+
+-- Ms until the window ends, or until the bucket is full again, but a century at most: longer lives
+-- might not fit where Redis keeps them.
+local function reset(st, j, argv, i, now)
+  if argv[i] ~= 'b' then return argv[i + 3] - now end
+  local debt = st[j + 1] + st[j + 4] * argv[i + 2]
+  return debt > 0 and math.min(math.ceil(debt / (argv[i + 1] * 1000)), 3155760000000) or 0
+end
+
+-- Ms until so many units fit in by time alone, with as many held.
+local function fits(st, j, argv, i, now, units)
+  local kind, from, till, used = argv[i], argv[i + 2], argv[i + 3], st[j + 1]
+  if kind == 'b' then
+    local debt = units * from - till
+    return debt > 0 and math.huge or math.max(0, math.ceil((used + debt) / (argv[i + 1] * 1000)))
+  end
+  local room, before, span = argv[i + 1] - units, st[j + 2], till - from
+  if room < 0 then return math.huge end
+  if kind ~= 's' then return used > room and till - now or 0 end
+  if used > room then return till + span - math.floor(room * span / used) - now end
+  if before == 0 then return 0 end
+  return math.max(0, till - math.floor((room - used) * span / before) - now)
+end
+
+-- Ms until so many units fit in if nothing else happens but that reservations expire.
+local function wait(st, j, argv, i, now, units)
+  if units > (argv[i] == 'b' and argv[i + 3] / argv[i + 2] or argv[i + 1]) then
+    return math.max(reset(st, j, argv, i, now), 1000)
+  end
+  local slots, best = st[j + 3], fits(st, j, argv, i, now, units + st[j + 4])
+  for e in string.gmatch(slots, ' (%d+)=') do
+    local held = 0
+    for later, s in string.gmatch(slots, ' (%d+)=(%d+)') do
+      if later + 0 > e + 0 then held = held + s end
+    end
+    best = math.min(best, math.max(e - now, fits(st, j, argv, i, now, units + held)))
+  end
+  return math.min(math.max(best, 1), 3155760000000)
+end
+
+-- Puts units into a slot, or takes out as many as are there; gives how many it were.
+local function shift(st, j, slot, units)
+  local text, name = st[j + 3], ' ' .. slot .. '='
+  local first, last = string.find(text, name, 1, true)
+  if first then
+    local had = string.match(text, '^%d+', last + 1)
+    units = math.max(units, -had)
+    local has = had + units
+    name = has > 0 and name .. string.format('%.0f', has) or ''
+    st[j + 3] = string.sub(text, 1, first - 1) .. name .. string.sub(text, last + 1 + #had)
+  elseif units > 0 then
+    st[j + 3] = text .. name .. string.format('%.0f', units)
+  else
+    return 0
+  end
+  st[j + 4] = st[j + 4] + units
+  return units
+end
+
+local stored = call('MGET', unpack(KEYS))
+-- A table made with its places need not grow; these suffice for a take of one meter.
+local st = {false, false, false, false, false, false}
+local reply, r = {now_us, nil, nil, nil, nil, nil}, 1
+local count = #argv
+while item < count do
+  local what, first = argv[item], item + 2
+  local answer = r + 1
+  r = answer
+  if what == 't' then
+    item = first + argv[item + 1] * 4
+    local allowed = 1
+    for m = first, item - 1, 4 do
+      local i, j = argv[m] * 6 - 4, argv[m + 1] * 6 - 5
+      if not st[j] then look(st, j, stored[argv[m + 1] + 0], argv, i, now, now_us) end
+      local units = argv[m + 2] + argv[m + 3]
+      if units < 1 then units = 1 end
+      local room, waits = left(st, j, argv, i, now), 0
+      if room < units then
+        waits = wait(st, j, argv, i, now, units)
+        if argv[i + 5] == 'e' then allowed = 0 end
+      end
+      reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = room, 0, waits, 0
+      r = r + 4
+    end
+    reply[answer] = allowed
+    local at = answer
+    for m = first, item - 1, 4 do
+      local i, j = argv[m] * 6 - 4, argv[m + 1] * 6 - 5
+      local room, changed = reply[at + 1], false
+      if allowed == 1 and reply[at + 3] == 0 then
+        local charge, hold = argv[m + 2] + 0, argv[m + 3] + 0
+        st[j + 1] = st[j + 1] + (argv[i] == 'b' and charge * argv[i + 2] or charge)
+        if hold > 0 then
+          -- Slots end at quarters of a life, so that there are few, and none too early.
+          local quarter = argv[i + 4] / 4
+          if quarter == 0 then error('quota: units held without an end') end
+          local slot = math.floor(math.ceil((now + argv[i + 4]) / quarter) * quarter + 0.5)
+          shift(st, j, string.format('%.0f', slot), hold)
+          reply[at + 4] = slot
+        end
+        room = room - charge - hold
+        changed = charge + hold > 0
+      end
+      local ends = reset(st, j, argv, i, now)
+      if changed then
+        st[j + 5] = argv[i] == 's' and ends + argv[i + 3] - argv[i + 2] or ends
+      end
+      reply[at + 1] = room > 0 and room or 0
+      reply[at + 2] = ends
+      at = at + 4
+    end
+  elseif what == 's' then
+    item = first + argv[item + 1] * 5
+    reply[answer] = 1
+    for m = first, item - 1, 5 do
+      local i, j = argv[m] * 6 - 4, argv[m + 1] * 6 - 5
+      if not st[j] then look(st, j, stored[argv[m + 1] + 0], argv, i, now, now_us) end
+      local given = shift(st, j, argv[m + 2], -argv[m + 3])
+      local used, charge = st[j + 1], argv[m + 4] + 0
+      st[j + 1] = math.max(0, used + (argv[i] == 'b' and charge * argv[i + 2] or charge))
+      if given ~= 0 or st[j + 1] ~= used then
+        local ends = reset(st, j, argv, i, now)
+        st[j + 5] = argv[i] == 's' and ends + argv[i + 3] - argv[i + 2] or ends
+      end
+      r = r + 1
+      reply[r] = math.max(0, left(st, j, argv, i, now))
+    end
+  else
+    error('quota: there is no item ' .. what)
+  end
+end
+
+for k = 1, #KEYS do
+  local j = k * 6 - 5
+  local ms, slots = st[j + 5], st[j + 3]
+  if ms then
+    if slots ~= '' then
+      for e in string.gmatch(slots, ' (%d+)=') do ms = math.max(ms, e - now) end
+    end
+    call('SET', KEYS[k], string.format('%.0f %.0f %.0f', st[j], st[j + 1], st[j + 2]) .. slots,
+      'PX', string.format('%.0f', ms + 1000))
+  end
+end
+return reply
