@@ -22,6 +22,7 @@ INSTANT_PATTERN: Final = (
 
 _DURATION = re.compile(DURATION_PATTERN, re.ASCII)
 _DURATION_PART = re.compile(r"([0-9]+)(ms|h|m|s)", re.ASCII)
+_DAYS = re.compile(r"([0-9]{1,4})d", re.ASCII)
 _INSTANT = re.compile(INSTANT_PATTERN, re.ASCII)
 _MILLISECONDS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 
@@ -83,7 +84,14 @@ def _duration(value: Any) -> Any:
     try:
         return parse_duration(value)
     except ValueError as error:
-        raise PydanticCustomError("duration", "{reason}", {"reason": str(error)}) from error
+        told = {"reason": str(error), "hint": _in_hours(value)}
+        raise PydanticCustomError("duration", "{reason}", told) from error
+
+
+def _in_hours(text: str) -> str:
+    """Say how to write days, which GEP-2257 has no unit for."""
+    days = _DAYS.fullmatch(text)
+    return "" if days is None else f"did you mean {int(days[1]) * 24}h?"
 
 
 def _instant(value: Any) -> Any:

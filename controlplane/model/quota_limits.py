@@ -151,8 +151,7 @@ class Limit(Model):
 
     def _amounts(self) -> Iterator[Broken]:
         if not self.windows:
-            for path, message in one_amount(self.requests, self.tokens):
-                yield path, message if path else f"{message}, or windows"
+            yield from one_amount(self.requests, self.tokens, "requests, tokens or windows")
             return
         for name in ("requests", "tokens", "per", "burst", "unit"):
             if getattr(self, name) is not None:

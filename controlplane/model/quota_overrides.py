@@ -107,8 +107,8 @@ class Override(Model):
             for name in given[:-1]:
                 yield (name,), "cannot be given together with windows: write it there"
         else:
-            for path, message in one_amount(self.requests, self.tokens):
-                yield path, message if path else f"{message}, windows, or unlimited: true"
+            choice = "requests, tokens, windows or unlimited: true"
+            yield from one_amount(self.requests, self.tokens, choice)
 
     @property
     def exact(self) -> bool:

@@ -37,13 +37,15 @@ _KINDS: Final[dict[Algorithm, WindowKind]] = {
     "Calendar": "c",
 }
 _MINUTE: Final = 60_000
+_ALIKE: Final = 0.8
+"""How alike a zone must be to be suggested: half of Europe begins with the same letters."""
 
 
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        near = suggest(name, available_timezones())
+        near = suggest(name, available_timezones(), alike=_ALIKE)
         hint = f"did you mean {near}?" if near is not None else ""
         raise fail("must be a time zone of IANA such as Europe/Berlin", hint) from None
     return name
@@ -150,10 +152,12 @@ def _calendar(unit: CalendarUnit, zone: str, amount: int) -> ResolvedWindow:
     return ResolvedWindow(name, "f" if kind == "f" else "c", amount, span, 0, unit, zone)
 
 
-def one_amount(requests: int | None, tokens: int | None) -> Iterator[Broken]:
-    """Tell when not exactly one of the two is given."""
+def one_amount(
+    requests: int | None, tokens: int | None, choice: str = "requests or tokens"
+) -> Iterator[Broken]:
+    """Tell when not exactly one of the two is given; `choice` is all that may be given."""
     if requests is None and tokens is None:
-        yield (), "needs one of requests or tokens"
+        yield (), f"needs {choice}"
     if requests is not None and tokens is not None:
         yield ("tokens",), "cannot be given together with requests: remove one"
 

@@ -1,7 +1,8 @@
 """Every manifest in the tables says exactly what its table says it says.
 
 A case begins with `### name`; its manifest is written out (`@sale` stands for the least that a
-FlashSale needs), and each line after `>>>` is an object that was read, or a problem.
+FlashSale needs, `@quota` for a QuotaPolicy up to the fields of its limit), and each line after
+`>>>` is an object that was read, or a problem.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ spec:
   stock: 3
   identity: {header: Authorization}
 """
+QUOTA = """\
+apiVersion: sluice.dev/v1alpha1
+kind: QuotaPolicy
+metadata: {name: qpm, namespace: shop}
+spec:
+  targetRefs: [{name: shop}]
+  limits:
+  - name: per-key
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +54,9 @@ def cases() -> Iterator[Case]:
             name, _, text = part.partition("\n")
             lines = text.splitlines(keepends=True)
             manifest = "".join(line for line in lines if not line.startswith(">>> "))
+            manifest = manifest.replace("@sale\n", SALE).replace("@quota\n", QUOTA)
             expected = tuple(line[4:].rstrip("\n") for line in lines if line.startswith(">>> "))
-            yield Case(f"{table.stem}: {name}", manifest.replace("@sale\n", SALE), expected)
+            yield Case(f"{table.stem}: {name}", manifest, expected)
 
 
 CASES = tuple(cases())
