@@ -41,7 +41,7 @@ SERVICES = 100
 NAMED = {
     kinds.CLUSTER: [],
     kinds.ENDPOINTS: [f"svc/shop/s{number}/80" for number in range(SERVICES)],
-    kinds.EXTENSION: ["sluice.flash-sale", "sluice.redis-bridge"],
+    kinds.EXTENSION: ["sluice.flash-sale", "sluice.quota", "sluice.redis-bridge"],
     kinds.LISTENER: [],
     kinds.ROUTES: ["routes-80", "routes-443"],
 }

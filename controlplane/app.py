@@ -9,9 +9,9 @@ what it has when this process ends.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import time
+from collections import Counter
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from controlplane import __version__
+from controlplane.ledger.folder import FolderError, state_folder
 from controlplane.ledger.ledger import Ledger
-from controlplane.ledger.pace import POLL_MS, pairs, poll_interval_ms
+from controlplane.ledger.pace import Pace
 from controlplane.ledger.presence import Connected, Presence
 from controlplane.model import Problem
 from controlplane.model.durations import format_instant
 from controlplane.sources import Directory
+from controlplane.sources.dates import dates
 from controlplane.status import Tracker
 from controlplane.status.terminal import TerminalWriter
 from controlplane.status.tracker import Facts
@@ -43,6 +45,7 @@ from controlplane.xds.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import date
 
     from controlplane.sources import Update
 
@@ -109,7 +112,8 @@ class App:
         self._update: Update | None = None
         self._translation = Translation()
         self._fault: tuple[Problem, ...] = ()
-        self._poll_ms = POLL_MS
+        self._today: date | None = None
+        self._pace = Pace()
         self._to_translate = asyncio.Event()
         self._to_observe = asyncio.Event()
 
@@ -137,10 +141,11 @@ class App:
             raise StartError(
                 f"there is no file or folder {self.settings.manifests}: check the path"
             )
-        with state_folder(self.settings.state_dir):
+        with ExitStack() as stack:
             try:
+                stack.enter_context(state_folder(self.settings.state_dir))
                 self._filters.prepare()
-            except FilterError as error:
+            except (FolderError, FilterError) as error:
                 raise StartError(str(error)) from error
             except OSError as error:
                 raise StartError(f"cannot write to {error.filename}: {error.strerror}") from error
@@ -184,6 +189,7 @@ class App:
             web = group.create_task(self._web.serve(app), name="web")
             others = [
                 group.create_task(self._read(), name="source"),
+                group.create_task(self._follow_dates(), name="date"),
                 group.create_task(self._publish(), name="translation"),
                 group.create_task(self._observe(), name="status"),
                 group.create_task(self._ledger.run(), name="ledger"),
@@ -229,20 +235,33 @@ class App:
                 self._update = update
                 self._to_translate.set()
 
+    async def _follow_dates(self) -> None:
+        """Translate again on each new date: from it windows of the calendar are worked out."""
+        async with aclosing(dates()) as days:
+            async for day in days:
+                self._today = day
+                self._to_translate.set()
+
     async def _publish(self) -> None:
         """Translate the newest objects and hand them to proxies and books."""
         while True:
             await self._to_translate.wait()
             self._to_translate.clear()
-            update = self._update
-            if update is None:
+            update, today = self._update, self._today
+            if update is None or today is None:
                 continue
             if not update.synced:
                 self._to_observe.set()
                 continue
             began = time.perf_counter()
             code = self._filters.code
-            options = Options(filters=code, poll_ms=self._poll_ms, environment=self._environment)
+            options = Options(
+                filters=code,
+                today=today,
+                poll_ms=self._pace.poll_ms,
+                workers=self._pace.workers,
+                environment=self._environment,
+            )
             # A thread of its own: encoding a route takes a millisecond, and streams must go on.
             made = await self._translate(update, options)
             if made is None:
@@ -253,7 +272,7 @@ class App:
             for gone in set(self._store.gateways()) - made.snapshots.keys() - set(made.held):
                 self._store.remove(gone)
             self._translation = made
-            self._ledger.keep(made.sales, poll_ms=self._poll_ms)
+            self._ledger.keep(made.sales, poll_ms=options.poll_ms)
             if not self._store.opened:
                 self._store.open()
             log.debug("Translated", seconds=round(time.perf_counter() - began, 4))
@@ -307,10 +326,12 @@ class App:
             deliver=self._store.delivery,
             states=self._ledger.board.states,
             ready=self._update.synced,
+            quotas=self._translation.quotas,
+            troubles=self._ledger.board.troubles,
         )
 
     def _count_proxies(self) -> None:
-        """Note who is there, and let workers poll less often when there are very many."""
+        """Note who is there, and let filters go by how many workers there are."""
         proxies = self._store.proxies()
         self._presence.update(
             Connected(
@@ -321,36 +342,7 @@ class App:
             )
             for proxy in proxies
         )
-        sales = dict.fromkeys(self._store.gateways(), 0)
-        for plan in self._translation.sales:
-            for gateway in plan.gateways:
-                sales[gateway] = sales.get(gateway, 0) + 1
-        counted = pairs((max(1, one.workers), sales.get(one.gateway, 0)) for one in proxies)
-        poll_ms = poll_interval_ms(counted, self._poll_ms)
-        if poll_ms != self._poll_ms:
-            log.info("Poll interval changed", milliseconds=poll_ms, polling=counted)
-            self._poll_ms = poll_ms
+        sales = Counter(key for plan in self._translation.sales for key in plan.gateways)
+        if self._pace.count(((one.gateway, one.workers) for one in proxies), sales):
+            log.info("Pace changed", poll_ms=self._pace.poll_ms, workers=self._pace.workers)
             self._to_translate.set()
-
-
-@contextmanager
-def state_folder(path: Path) -> Iterator[None]:
-    """Hold the state folder: two control planes in one would overwrite each other's copies.
-
-    Raises:
-        StartError: it cannot be made, or another process holds it.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (path / "lock").open("a+")
-    except OSError as error:
-        raise StartError(f"cannot use the state folder {path}: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StartError(
-                f"the state folder {path} is in use by another control plane: end that one, or "
-                "choose another with --state-dir"
-            ) from error
-        yield

@@ -13,7 +13,7 @@ from controlplane.cli.client import Client, server_option
 from controlplane.cli.errors import CommandError
 from controlplane.cli.output import columns, emit, heading, output_option, since
 
-FILTERS: Final = ("flash-sale", "redis-bridge")
+FILTERS: Final = ("flash-sale", "quota", "redis-bridge")
 DIGITS: Final = 12
 EPILOG: Final = """\
 \b

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from controlplane.sources import Update, load
@@ -26,7 +27,8 @@ def read(paths: Iterable[Path]) -> Update:
 def translated(update: Update, state_dir: Path, environ: Iterable[str]) -> Translation:
     """Translate as `serve` with this state folder and these variables set would, at its start."""
     code = FilterStore(state_dir / "filters", built_folder()).foreseen()
-    return translate(update.inventory, Options(filters=code, environment=frozenset(environ)))
+    options = Options(filters=code, today=datetime.now(UTC).date(), environment=frozenset(environ))
+    return translate(update.inventory, options)
 
 
 def is_built() -> bool:

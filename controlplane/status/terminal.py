@@ -78,4 +78,4 @@ _BAD: Final = frozenset({"BooksLost", "Conflicted", "PartiallyInvalid"})
 """Conditions that tell of something wrong when they are true."""
 _PASSING: Final = frozenset({"Pending", "NoProxies", "NotProgrammed", "BooksPending", "Healing"})
 """Reasons that are no news: they come and go with every change."""
-_LOUD: Final = frozenset({"Gateway", "FlashSale"})
+_LOUD: Final = frozenset({"Gateway", "FlashSale", "QuotaPolicy"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controlplane.translate.bootstrap import BootstrapOptions, bootstrap
 from controlplane.translate.fragments import Fragments
 from controlplane.translate.options import CodeRef, FilterCode, Options
-from controlplane.translate.plan import SalePlan
+from controlplane.translate.plan import QuotaPlan, SalePlan
 from controlplane.translate.render import render
 from controlplane.translate.report import Report, ResourceKey, Verdict
 from controlplane.translate.translation import Translation, translate
@@ -16,6 +16,7 @@ __all__ = [
     "FilterCode",
     "Fragments",
     "Options",
+    "QuotaPlan",
     "Report",
     "ResourceKey",
     "SalePlan",

@@ -92,8 +92,13 @@ def edge(port: int, trusted_hops: int, access_log: Sequence[AccessLog]) -> HttpC
         server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
         upgrade_configs=[HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
         access_log=list(access_log),
-        # Off unless a route switches it on, so that routes without a sale pay nothing.
-        http_filters=[discovered(names.FLASH_SALE, disabled=True), router()],
+        # Off unless a route switches them on, so that routes without a policy pay nothing. The
+        # quota first: whoever is beyond it shall not take part in a sale either.
+        http_filters=[
+            discovered(names.QUOTA, disabled=True),
+            discovered(names.FLASH_SALE, disabled=True),
+            router(),
+        ],
     )
 
 

@@ -11,11 +11,13 @@ from controlplane.translate import (
     listeners,
     names,
     parameters,
+    quota_parameters,
     redis_link,
     route_table,
     wasm,
 )
 from controlplane.translate.options import locate
+from controlplane.translate.quotas import EdgeQuotas
 from controlplane.translate.route_table import Table
 from controlplane.translate.rules import Rule, RuleRoutes, Site, translate_rule
 from controlplane.translate.wire import encode
@@ -28,14 +30,15 @@ if TYPE_CHECKING:
 
     from betterproto2 import Message
 
-    from controlplane.model import FlashSale, ObjectRef
+    from controlplane.model import FlashSale, ObjectRef, QuotaPolicy
     from controlplane.translate.backends import Upstream
     from controlplane.translate.fragments import Fragments
     from controlplane.translate.gateways import Edge
-    from controlplane.translate.options import Options
+    from controlplane.translate.options import Code, Options
+    from controlplane.translate.quotas import Quotas
     from controlplane.translate.report import Findings
     from controlplane.translate.routing import EndpointIndex, Routed
-    from controlplane.translate.sales import RuleKey
+    from controlplane.translate.targets import RuleKey
 
 
 class EdgeResources:
@@ -46,6 +49,7 @@ class EdgeResources:
         edge: Edge,
         routed: Iterable[Routed],
         guards: Mapping[RuleKey, FlashSale],
+        quotas: Quotas,
         options: Options,
         fragments: Fragments,
         findings: Findings,
@@ -53,6 +57,7 @@ class EdgeResources:
         self._edge = edge
         self._routed = [item for item in routed if any(item.attachments(edge.key))]
         self._guards = guards
+        self._quotas = quotas
         self._options = options
         self._fragments = fragments
         self._findings = findings
@@ -82,6 +87,17 @@ class EdgeResources:
             for place in range(len(item.route.spec.rules))
             if (sale := self._guards.get((item.route.ref, place))) is not None
         }
+
+    @property
+    def limited(self) -> EdgeQuotas:
+        """The quota policies in force on this edge."""
+        routes = {
+            item.route.rule_key(key[1]): held
+            for item in self._routed
+            for key in _keys(item)
+            if (held := self._quotas.on(self._edge.key, key))
+        }
+        return EdgeQuotas(self._quotas.on(self._edge.key), routes)
 
     @property
     def attached(self) -> list[str]:
@@ -119,20 +135,40 @@ class EdgeResources:
             self._edge.refs,
         )
         guarded = self.guarded
-        text = parameters.to_json(
-            parameters.document(self._edge.key, settings.redis, self._options.poll_ms, guarded)
+        sales = parameters.document(self._edge.key, settings.redis, self._options.poll_ms, guarded)
+        self._add_filter(
+            names.FLASH_SALE,
+            locate(code.flash_sale, "flash-sale", settings.filters),
+            parameters.to_json(sales),
+            guarded.values(),
         )
-        sale_code = locate(code.flash_sale, "flash-sale", settings.filters)
-        direct = settings.redis.via == "Direct"
-        environment = (settings.redis.password_env,) if direct else ()
+        limited, today, workers = self.limited, self._options.today, self._options.workers
+        quotas = self._kept(
+            "quotas",
+            (settings.redis, workers, today, limited),
+            lambda: parameters.to_json(
+                quota_parameters.document(self._edge.key, settings.redis, workers, today, limited)
+            ),
+        )
+        self._add_filter(
+            names.QUOTA,
+            locate(code.quota, "quota", settings.filters),
+            quotas,
+            limited.policies,
+        )
+
+    def _add_filter(
+        self, name: str, code: Code, text: str, policies: Iterable[FlashSale | QuotaPolicy]
+    ) -> None:
+        """Add a filter that decides; `policies` are those in its parameters."""
+        redis = self._edge.settings.redis
+        environment = (redis.password_env,) if redis.via == "Direct" else ()
         self._add_message(
             kinds.EXTENSION,
-            names.FLASH_SALE,
-            (sale_code, text, environment),
-            lambda: wasm.extension(
-                names.FLASH_SALE, sale_code, parameters=text, environment=environment
-            ),
-            (*self._edge.refs, *(sale.ref for sale in guarded.values())),
+            name,
+            (code, text, environment),
+            lambda: wasm.extension(name, code, parameters=text, environment=environment),
+            (*self._edge.refs, *(policy.ref for policy in policies)),
         )
 
     # Backends.
@@ -210,20 +246,28 @@ class EdgeResources:
         }
         table = Table(self._edge.key, port, on_port, attachments)
         body = route_table.encode_table(table, rules, self._fragments)
-        sales = (self._guards.get(key) for item in routes for key in _keys(item))
+        keys = [key for item in routes for key in _keys(item)]
+        policies = [
+            *(self._guards[key] for key in keys if key in self._guards),
+            *(policy for key in keys for policy in self._quotas.on(self._edge.key, key)),
+        ]
         self._add(
             kinds.ROUTES,
             names.route_table(port),
             body,
-            (self._edge.gateway.ref, *here, *(sale.ref for sale in sales if sale is not None)),
+            (self._edge.gateway.ref, *here, *(policy.ref for policy in policies)),
         )
 
     def _encoded(self, item: Routed, site: Site) -> tuple[RuleRoutes, ...]:
         encoded = []
         for key, resolved in zip(_keys(item), item.backends, strict=True):
-            guard = self._guards.get(key)
-            sale = f"{guard.namespace}/{guard.name}" if guard is not None else ""
-            rule = Rule.of(item.route, key[1], resolved, sale=sale)
+            rule = Rule.of(
+                item.route,
+                key[1],
+                resolved,
+                sale=self._guards.get(key),
+                quotas=self._quotas.on(self._edge.key, key),
+            )
             encoded.append(
                 self._fragments.get(
                     ("rule", self._edge.key, site, item.route.ref, key[1]),

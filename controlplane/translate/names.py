@@ -9,6 +9,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
 )
 
 FLASH_SALE = "sluice.flash-sale"
+QUOTA = "sluice.quota"
 REDIS_BRIDGE = "sluice.redis-bridge"
 REDIS_LISTENER = "sluice-redis"
 REDIS_POOL_LISTENER = "sluice-redis-pool"

@@ -1,4 +1,4 @@
-"""What a translation must know besides the objects: the filters' code, and how often to poll."""
+"""What a translation must know besides the objects: the filters' code, the date, the workers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from controlplane.translate import names
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from controlplane.model.edge_config import FilterSettings
 
 POLL_MS: Final = 200
@@ -30,6 +32,7 @@ class FilterCode:
     """The code in force. Other code under these names is a roll-out."""
 
     flash_sale: CodeRef
+    quota: CodeRef
     redis_bridge: CodeRef
 
 
@@ -38,8 +41,12 @@ class Options:
     """Everything that is neither an object nor a constant."""
 
     filters: FilterCode
+    today: date
+    """Where the borders of calendar windows begin; the date in UTC will do for every zone."""
     poll_ms: int = POLL_MS
     """How often each worker polls the books, in ms; longer the more workers there are."""
+    workers: int = 1
+    """Workers of all proxies, rounded up: each has its share of a limit while Redis is away."""
     retention_ms: int = RETENTION // timedelta(milliseconds=1)
     """How long books are kept after the end of their sale."""
     environment: frozenset[str] = frozenset()

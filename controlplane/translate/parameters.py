@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,8 @@ from controlplane.translate import names
 VERSION: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _USER_BYTES: Final = 16
+# No string has a line break in it as such, so this is never part of one.
+_NUMBERS: Final = re.compile(r"\[\n([0-9,\s]+)\]")
 
 
 def document(
@@ -37,7 +40,7 @@ def document(
     return {
         "version": VERSION,
         "gateway": gateway,
-        "redis": _redis(redis),
+        "redis": redis_parameters(redis),
         "pollMs": poll_ms,
         "sales": [sale_parameters(by_name[name]) for name in places],
         "routes": {route: places[guards[route].sale] for route in sorted(guards)},
@@ -47,6 +50,12 @@ def document(
 def to_json(parameters: Mapping[str, Any]) -> str:
     """Compact, in the order of the document, so that equal parameters are equal bytes."""
     return json.dumps(parameters, ensure_ascii=False, separators=(",", ":"))
+
+
+def to_text(parameters: Mapping[str, Any]) -> str:
+    """Laid out for people. Lists of numbers stay on one line: the borders of days are hundreds."""
+    text = json.dumps(parameters, indent=2, ensure_ascii=False)
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def sale_parameters(sale: FlashSale) -> dict[str, Any]:
@@ -87,7 +96,8 @@ def instant_ms(instant: datetime) -> int:
     return milliseconds(instant - _EPOCH)
 
 
-def _redis(redis: RedisSettings) -> dict[str, Any]:
+def redis_parameters(redis: RedisSettings) -> dict[str, Any]:
+    """How a filter reaches Redis; the password is a variable of the proxy's environment."""
     # Behind Envoy's Redis proxy it is the proxy that logs in, once for all its connections.
     direct = redis.via == "Direct"
     return {

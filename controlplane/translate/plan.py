@@ -1,14 +1,17 @@
-"""What the keeper of the books needs to know of each sale that is in force."""
+"""What those who keep books and counters need to know of the policies in force."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from controlplane.translate import quota_parameters
 from controlplane.translate.parameters import instant_ms
 
 if TYPE_CHECKING:
-    from controlplane.model import FlashSale, ObjectRef
+    from datetime import date
+
+    from controlplane.model import FlashSale, ObjectRef, QuotaPolicy, ResolvedWindow
     from controlplane.model.edge_config import RedisSettings
 
 
@@ -48,3 +51,23 @@ def plan(
         redis=redis,
         durability=sale.spec.durability,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaPlan:
+    """One quota policy in one Redis; gateways that name different ones do not share counters."""
+
+    policy: QuotaPolicy
+    gateways: tuple[str, ...]
+    redis: RedisSettings
+    today: date
+    """The date that the gateways' calendar windows were worked out for."""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The policy as an object."""
+        return self.policy.ref
+
+    def borders(self, window: ResolvedWindow) -> tuple[int, ...]:
+        """The borders of a calendar window that the gateways go by, ms since 1970."""
+        return quota_parameters.borders(window, self.today)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.translate import names
 from controlplane.translate.describe import describe, to_yaml
+from controlplane.translate.parameters import to_text
 from controlplane.translate.wire import message_class
 from controlplane.xds import kinds
 
@@ -21,20 +22,20 @@ _SECTIONS: Final = {
     "listeners": kinds.LISTENER,
     "routes": kinds.ROUTES,
 }
+_WITH_PARAMETERS: Final = frozenset({names.FLASH_SALE, names.QUOTA})
 
 
 def render(snapshot: Snapshot) -> str:
     """The resources in the order in which they are sent, each type by name.
 
-    Private keys are blanked out, and the filter's parameters, which travel as one line of JSON,
+    Private keys are blanked out, and the filters' parameters, which travel as one line of JSON,
     are laid out; everything else is what proxies get.
     """
     found = resources(snapshot)
     for extension in found["extensions"]:
-        if extension["name"] == names.FLASH_SALE:
+        if extension["name"] in _WITH_PARAMETERS:
             parameters = extension["typed_config"]["config"]["configuration"]
-            laid_out = json.loads(parameters["value"])
-            parameters["value"] = json.dumps(laid_out, indent=2, ensure_ascii=False) + "\n"
+            parameters["value"] = to_text(json.loads(parameters["value"]))
     return to_yaml(found)
 
 

@@ -9,12 +9,12 @@ the routes of a full name leave over.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from envoy_data_plane.envoy.config.route import v3 as envoy
 
 from controlplane.translate import hostnames, names
+from controlplane.translate.targets import age
 from controlplane.translate.wire import encode
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _RETRIES: Final = 2
 # Nothing has reached a backend in any of these cases, so trying another one is always safe.
 _RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
-_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 RouteRules = tuple["RuleRoutes", ...]
 """The encoded rules of one route, in its order."""
@@ -43,12 +42,6 @@ class Table:
     port: int
     listeners: tuple[EdgeListener, ...]
     attachments: tuple[Attachment, ...]
-
-
-def age(route: HTTPRoute) -> tuple[datetime, str, str]:
-    """Sorts the older object first; one that has no age stands behind those that have."""
-    metadata = route.metadata
-    return (metadata.creation_timestamp or _NEVER, metadata.namespace, metadata.name)
 
 
 def encode_table(

@@ -1,6 +1,6 @@
 """One rule of an HTTPRoute as Envoy routes, one for each of its matches.
 
-A rule depends on nothing but itself, its backends, whether a sale guards it, and the port it is
+A rule depends on nothing but itself, its backends, which policies guard it, and the port it is
 served on; so its routes are encoded once and kept until one of those changes.
 """
 
@@ -24,11 +24,14 @@ from controlplane.translate.matches import Rank, UnusableError, envoy_match, ran
 from controlplane.translate.wire import encode, pack
 
 if TYPE_CHECKING:
-    from controlplane.model import HTTPRoute
+    from collections.abc import Iterable
+
+    from controlplane.model import FlashSale, HTTPRoute, QuotaPolicy
     from controlplane.model.route import RouteMatch, RouteRule, RouteTimeouts
 
 COOKIE_STATE: Final = "wasm.sluice.cookie"
 """Where the filter leaves a whole Set-Cookie value for the response; nothing there, no header."""
+ACCEPT_ENCODING: Final = "accept-encoding"
 _NO_LIMIT: Final = timedelta(0)
 _FAILED: Final = 500
 
@@ -50,16 +53,37 @@ class Rule:
     backends: tuple[Backend, ...]
     sale: str
     """The sale that guards it, as `namespace/name`; empty when none does."""
+    quota: bool
+    """Whether any quota policy holds for it."""
+    reads_responses: bool
+    """Whether one of them counts by what stands in responses, which must not be compressed."""
 
     @property
     def inputs(self) -> tuple[Any, ...]:
         """All that its routes depend on: of a backend not the Service, but where it leads."""
-        return self.name, self.spec, self.sale, tuple(item.cluster for item in self.backends)
+        policies = (self.sale, self.quota, self.reads_responses)
+        return self.name, self.spec, *policies, tuple(item.cluster for item in self.backends)
 
     @classmethod
-    def of(cls, route: HTTPRoute, index: int, backends: tuple[Backend, ...], *, sale: str) -> Rule:
-        """The rule at this place of a route."""
-        return cls(route.rule_key(index), route.spec.rules[index], backends, sale)
+    def of(
+        cls,
+        route: HTTPRoute,
+        index: int,
+        backends: tuple[Backend, ...],
+        *,
+        sale: FlashSale | None = None,
+        quotas: Iterable[QuotaPolicy] = (),
+    ) -> Rule:
+        """The rule at this place of a route, and which policies are in force on it."""
+        held = tuple(quotas)
+        return cls(
+            route.rule_key(index),
+            route.spec.rules[index],
+            backends,
+            sale="" if sale is None else sale.sale,
+            quota=bool(held),
+            reads_responses=any(policy.reads_responses for policy in held),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +127,12 @@ def _route(
     else:
         fields = _action(rule, match, wanted, site) | wanted.header_fields
     route = envoy.Route(name=rule.name, match=matched, **fields)
+    filters = {names.QUOTA: rule.quota, names.FLASH_SALE: bool(rule.sale)}
+    route.typed_per_filter_config = {name: _switched_on() for name, on in filters.items() if on}
+    if rule.reads_responses:
+        removed = dict.fromkeys((*route.request_headers_to_remove, ACCEPT_ENCODING))
+        route.request_headers_to_remove = list(removed)
     if rule.sale:
-        route.typed_per_filter_config = {names.FLASH_SALE: _switched_on()}
         route.request_headers_to_add = [*route.request_headers_to_add, _sale_name(rule.sale)]
         route.response_headers_to_add = [*route.response_headers_to_add, _pass_cookie()]
     return route

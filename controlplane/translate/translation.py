@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from controlplane.model import unsupported_fields
-from controlplane.translate import gateways, plan, routing, sales
+from controlplane.translate import gateways, plan, quotas, routing, sales
 from controlplane.translate.edge_resources import EdgeResources
 from controlplane.translate.fragments import Fragments
+from controlplane.translate.plan import QuotaPlan, SalePlan
 from controlplane.translate.report import Findings, Report, no
 from controlplane.xds.snapshot import Snapshot
 
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
         FlashSale,
         Inventory,
         ObjectRef,
+        QuotaPolicy,
         Resource,
     )
     from controlplane.translate.gateways import Edge
     from controlplane.translate.options import Options
-    from controlplane.translate.plan import SalePlan
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Translation:
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
     sales: tuple[SalePlan, ...] = ()
+    quotas: tuple[QuotaPlan, ...] = ()
     held: tuple[str, ...] = ()
 
 
@@ -60,11 +62,12 @@ def _translate(inventory: Inventory, options: Options, fragments: Fragments) -> 
     routed = routing.route_all(inventory, edges)
     attached = {item.route.ref for item in routed if item.is_attached}
     guards = sales.settle(inventory, attached, findings)
+    limits = quotas.settle(inventory, attached, edges, findings)
     endpoints = routing.EndpointIndex(inventory)
     built: dict[str, EdgeResources] = {}
     snapshots: dict[str, Snapshot] = {}
     for edge in edges.ready:
-        made = EdgeResources(edge, routed, guards, options, fragments, findings)
+        made = EdgeResources(edge, routed, guards, limits, options, fragments, findings)
         snapshots[edge.key] = Snapshot.of(made.all(endpoints))
         gateways.report_listeners(edge, made.attached, inventory, findings)
         built[edge.key] = made
@@ -75,7 +78,8 @@ def _translate(inventory: Inventory, options: Options, fragments: Fragments) -> 
     for resource in ours:
         _warn(resource, fragments, findings)
     plans = _plans(edges.ready, built, options, findings)
-    return Translation(snapshots, findings.report(), plans, edges.held)
+    quota_plans = _quota_plans(edges.ready, built, options, findings)
+    return Translation(snapshots, findings.report(), plans, quota_plans, edges.held)
 
 
 def _warn(resource: Resource, fragments: Fragments, findings: Findings) -> None:
@@ -129,6 +133,37 @@ def _books_faults(sale: FlashSale, edges: Sequence[Edge]) -> list[Condition]:
         )
         faults.append(no("BooksUsable", "CannotWait", message))
     return faults
+
+
+def _quota_plans(
+    edges: Sequence[Edge],
+    built: Mapping[str, EdgeResources],
+    options: Options,
+    findings: Findings,
+) -> tuple[QuotaPlan, ...]:
+    serving: dict[ObjectRef, list[Edge]] = {}
+    by_ref: dict[ObjectRef, QuotaPolicy] = {}
+    for edge in edges:
+        for policy in built[edge.key].limited.policies:
+            by_ref[policy.ref] = policy
+            serving.setdefault(policy.ref, []).append(edge)
+    plans = []
+    for ref in sorted(serving):
+        policy = by_ref[ref]
+        servers: dict[tuple[str, int, int], list[Edge]] = {}
+        for edge in serving[ref]:
+            servers.setdefault(_place(edge), []).append(edge)
+        if len(servers) > 1:
+            findings.add(policy, no("CountersShared", "DifferentRedis", _apart(serving[ref])))
+        for found in servers.values():
+            keys = tuple(edge.key for edge in found)
+            plans.append(QuotaPlan(policy, keys, found[0].settings.redis, options.today))
+    return tuple(plans)
+
+
+def _apart(edges: Sequence[Edge]) -> str:
+    named = ", ".join(f"{edge.key} names {edge.settings.redis.address}" for edge in edges)
+    return f"its gateways name different Redis servers, and each counts for itself: {named}"
 
 
 def _place(edge: Edge) -> tuple[str, int, int]:

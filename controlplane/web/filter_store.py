@@ -16,8 +16,9 @@ from controlplane.translate.options import CodeRef, FilterCode
 from controlplane.web import wasm
 
 FLASH_SALE: Final = "flash-sale"
+QUOTA: Final = "quota"
 REDIS_BRIDGE: Final = "redis-bridge"
-STEMS: Final = (FLASH_SALE, REDIS_BRIDGE)
+STEMS: Final = (FLASH_SALE, QUOTA, REDIS_BRIDGE)
 DIGITS: Final = 12
 KEEP: Final = 6
 UNBUILT: Final = "0" * 64
@@ -77,11 +78,11 @@ class FilterStore:
     @property
     def code(self) -> FilterCode:
         """What is in force, for the translation."""
-        refs = [
-            CodeRef(sha256, str(self._path(stem, sha256)))
-            for stem, sha256 in ((stem, self._chosen[stem]["sha256"]) for stem in STEMS)
-        ]
-        return FilterCode(flash_sale=refs[0], redis_bridge=refs[1])
+        return FilterCode(
+            flash_sale=self._ref(FLASH_SALE),
+            quota=self._ref(QUOTA),
+            redis_bridge=self._ref(REDIS_BRIDGE),
+        )
 
     def stored(self) -> list[StoredCode]:
         """Give all files, the newest of each filter first."""
@@ -201,6 +202,10 @@ class FilterStore:
             if len(path.stem) == len(stem) + 1 + DIGITS
         ]
         return sorted(paths, key=lambda path: (-path.stat().st_mtime_ns, path.name))
+
+    def _ref(self, stem: str) -> CodeRef:
+        sha256 = self._chosen[stem]["sha256"]
+        return CodeRef(sha256, str(self._path(stem, sha256)))
 
     def _known(self, stem: str) -> None:
         if stem not in STEMS:

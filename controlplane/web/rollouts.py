@@ -10,7 +10,7 @@ from collections import OrderedDict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from controlplane.web.filter_store import FLASH_SALE, REDIS_BRIDGE
+from controlplane.web.filter_store import FLASH_SALE, QUOTA, REDIS_BRIDGE
 from controlplane.xds.kinds import EXTENSION
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ class Rollouts:
         """Remember that this snapshot carries this code."""
         version = snapshot.version_of(EXTENSION)
         self._code[version] = MappingProxyType(
-            {FLASH_SALE: code.flash_sale.sha256, REDIS_BRIDGE: code.redis_bridge.sha256}
+            {
+                FLASH_SALE: code.flash_sale.sha256,
+                QUOTA: code.quota.sha256,
+                REDIS_BRIDGE: code.redis_bridge.sha256,
+            }
         )
         self._code.move_to_end(version)
         while len(self._code) > REMEMBERED:

@@ -235,7 +235,9 @@ async def test_code_from_the_control_plane_is_fetched_by_its_hash(start_envoy: S
     port = free_port()
     asked: list[str] = []
     code = built_filters()
-    files = {item.sha256: Path(item.path) for item in (code.flash_sale, code.redis_bridge)}
+    files = {
+        item.sha256: Path(item.path) for item in (code.flash_sale, code.quota, code.redis_bridge)
+    }
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()

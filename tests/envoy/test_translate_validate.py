@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controlplane.local.envoy_process import find_envoy
 from controlplane.model import HTTPRoute, Inventory
 from controlplane.model.route import PathMatch
-from controlplane.translate import Options, bootstrap, translate
+from controlplane.translate import bootstrap, translate
 from controlplane.translate.expressions import fault
 from tests.contract.envoy.golden import BOOTSTRAP, CASES, PARAMETERS, translated
 from tests.contract.envoy.manifests import gateway, listener, match, route, text
-from tests.contract.envoy.proxy import GATEWAY, built_filters, inventory
+from tests.contract.envoy.proxy import GATEWAY, built_filters, inventory, options
 from tests.contract.envoy.static import static_bootstrap
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.envoy
 
@@ -54,19 +52,20 @@ def usable(value: Any) -> Any:
         return {"filename": str(AUTHORITIES)}
     if isinstance(name, str) and name.startswith("/var/lib/sluice/"):
         built = built_filters()
-        code = built.flash_sale if "flash-sale" in name else built.redis_bridge
-        return {"filename": code.path}
+        codes = (built.flash_sale, built.quota, built.redis_bridge)
+        path = next(code.path for code in codes if Path(code.path).stem in name)
+        return {"filename": path}
     return {key: usable(item) for key, item in value.items()}
 
 
 @pytest.mark.parametrize(
     "case",
-    [*sorted(CASES.glob("*.yaml")), *sorted(PARAMETERS.glob("*.yaml"))],
-    ids=lambda path: path.stem,
+    sorted(path for folder in (CASES, *PARAMETERS.values()) for path in folder.glob("*.yaml")),
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
 async def test_envoy_takes_what_is_pinned(case: Path, tmp_path: Path) -> None:
-    options = Options(built_filters(), environment=frozenset({"SLUICE_REDIS_PASSWORD"}))
-    document = usable(static_bootstrap(translated(case, options).snapshots[GATEWAY]))
+    made = translated(case, options(environment=frozenset({"SLUICE_REDIS_PASSWORD"})))
+    document = usable(static_bootstrap(made.snapshots[GATEWAY]))
     assert not await judged(document, tmp_path)
 
 
@@ -107,11 +106,10 @@ async def test_envoy_agrees_about_expressions(
 ) -> None:
     assert not any(map(fault, TAKEN.split()))
     assert all(map(fault, REFUSED.split()))
-    options = Options(built_filters())
-    found = translate(unchecked(TAKEN.split()), options)
+    found = translate(unchecked(TAKEN.split()), options())
     assert not await judged(static_bootstrap(found.snapshots[GATEWAY]), tmp_path)
     monkeypatch.setattr("controlplane.translate.expressions.fault", lambda _: "")
     for expression in REFUSED.split():
-        found = translate(unchecked([expression]), options)
+        found = translate(unchecked([expression]), options())
         said = await judged(static_bootstrap(found.snapshots[GATEWAY]), tmp_path)
         assert said, expression

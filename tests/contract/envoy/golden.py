@@ -9,6 +9,7 @@ them anew and read the difference:
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from controlplane.translate import (
     translate,
 )
 from controlplane.translate.describe import describe
+from controlplane.translate.parameters import to_text
 from controlplane.translate.wire import message_class
 from controlplane.xds import kinds
 from tests.contract.envoy.proxy import GATEWAY, inventory
@@ -31,15 +33,20 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases"
-PARAMETERS = HERE.parent / "flash-sale"
+SALES = "sluice.flash-sale"
+QUOTAS = "sluice.quota"
+PARAMETERS = {SALES: HERE.parent / "flash-sale", QUOTAS: HERE.parent / "quota"}
 BOOTSTRAP = HERE.parents[2] / "envoy" / "bootstrap.yaml"
 HINT = "if this is wanted: .venv/bin/python -m tests.contract.envoy.golden, and read the diff"
 
 OPTIONS = Options(
     FilterCode(
         flash_sale=CodeRef("f1" * 32, "/opt/sluice/flash-sale.wasm"),
+        quota=CodeRef("a1" * 32, "/opt/sluice/quota.wasm"),
         redis_bridge=CodeRef("b1" * 32, "/opt/sluice/redis-bridge.wasm"),
     ),
+    today=date(2027, 1, 10),
+    workers=4,
     environment=frozenset({"SLUICE_REDIS_PASSWORD"}),
 )
 
@@ -49,12 +56,12 @@ def translated(manifests: Path, options: Options = OPTIONS) -> Translation:
     return translate(inventory(manifests.read_text()), options)
 
 
-def parameters(translation: Translation) -> dict[str, Any]:
-    """The flash-sale filter's parameters in a translation, as the proxy gets them."""
-    found = translation.snapshots[GATEWAY].get(kinds.EXTENSION, "sluice.flash-sale")
+def parameters(translation: Translation, name: str = SALES) -> dict[str, Any]:
+    """A filter's parameters in a translation, as the proxy gets them."""
+    found = translation.snapshots[GATEWAY].get(kinds.EXTENSION, name)
     kind = message_class(kinds.EXTENSION)
     if found is None or kind is None:
-        message = "no flash-sale extension in the snapshot"
+        message = f"no extension {name} in the snapshot"
         raise LookupError(message)
     extension = describe(kind, found.body)
     text = extension["typed_config"]["config"]["configuration"]["value"]
@@ -83,9 +90,10 @@ def expected() -> Iterator[tuple[Path, str]]:
         translation = translated(manifests)
         yield manifests.with_suffix(".resources"), render(translation.snapshots[GATEWAY])
         yield manifests.with_suffix(".report"), report(translation)
-    for manifests in sorted(PARAMETERS.glob("*.yaml")):
-        found = parameters(translated(manifests))
-        yield manifests.with_suffix(".json"), json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    for name, folder in PARAMETERS.items():
+        for manifests in sorted(folder.glob("*.yaml")):
+            found = parameters(translated(manifests), name)
+            yield manifests.with_suffix(".json"), to_text(found)
     yield BOOTSTRAP, bootstrap()
 
 

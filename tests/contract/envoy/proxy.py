@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -51,7 +52,16 @@ def inventory(manifests: str) -> Inventory:
 
 def built_filters() -> FilterCode:
     """The filters that `make filters` built."""
-    return FilterCode(flash_sale=_code("flash-sale"), redis_bridge=_code("redis-bridge"))
+    return FilterCode(
+        flash_sale=_code("flash-sale"),
+        quota=_code("quota"),
+        redis_bridge=_code("redis-bridge"),
+    )
+
+
+def options(**more: Any) -> Options:
+    """Options with the built filters, on the date of today."""
+    return Options(built_filters(), datetime.now(UTC).date(), **more)
 
 
 def _code(stem: str) -> CodeRef:
@@ -95,7 +105,6 @@ async def running_edge(
     start_envoy: StartEnvoy,
     manifests: str,
     *,
-    options: Options | None = None,
     web_port: int = 1,
     **envoy: Any,
 ) -> AsyncIterator[tuple[Edge, EnvoyProcess]]:
@@ -105,7 +114,7 @@ async def running_edge(
     """
     store = Store()
     server = Server(store)
-    edge = Edge(store, server, options or Options(built_filters()))
+    edge = Edge(store, server, options())
     port = await server.start()
     try:
         edge.apply(manifests)

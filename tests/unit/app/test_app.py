@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from controlplane.app import StartError, state_folder
+from controlplane.app import StartError
+from controlplane.ledger.folder import state_folder
 from controlplane.local import free_port
 from tests.testkit.waiting import eventually
 from tests.unit.app.control_plane import SALE, control_plane, write_manifests

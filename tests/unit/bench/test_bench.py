@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,13 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[st
     (folder / "bench.yaml").write_text(text)
     update = load([folder])
     assert update.problems == ()
-    code = FilterCode(CodeRef("a" * 64, "/flash-sale.wasm"), CodeRef("b" * 64, "/bridge.wasm"))
-    return resources(translate(update.inventory, Options(filters=code)).snapshots["bench/edge"])
+    code = FilterCode(
+        flash_sale=CodeRef("a" * 64, "/flash-sale.wasm"),
+        quota=CodeRef("c" * 64, "/quota.wasm"),
+        redis_bridge=CodeRef("b" * 64, "/bridge.wasm"),
+    )
+    options = Options(filters=code, today=date(2027, 1, 10))
+    return resources(translate(update.inventory, options).snapshots["bench/edge"])
 
 
 def test_every_case_has_a_route_and_all_but_plain_a_sale(

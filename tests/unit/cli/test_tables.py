@@ -166,8 +166,8 @@ def test_keys_and_filters(printed: Any) -> None:
         "flash-sale  ffffffffffff  4 KiB  0s ago  yes",
         "",
         "PROXIES",
-        "NODE    GATEWAY    FLASH-SALE    REDIS-BRIDGE  IN SYNC",
-        "edge-b  shop/edge  ffffffffffff  ?             no",
+        "NODE    GATEWAY    FLASH-SALE    QUOTA  REDIS-BRIDGE  IN SYNC",
+        "edge-b  shop/edge  ffffffffffff  ?      ?             no",
     ]
 
 

@@ -24,7 +24,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_carries_the_built_filters(unpacked: Path) -> None:
-    for name in ("flash-sale.wasm", "redis-bridge.wasm"):
+    for name in ("flash-sale.wasm", "quota.wasm", "redis-bridge.wasm"):
         assert (unpacked / "controlplane" / "filters" / name).read_bytes()[:4] == b"\0asm"
 
 

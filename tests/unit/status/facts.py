@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 START = datetime(2027, 1, 10, 12, 0, tzinfo=UTC)
 CODE = FilterCode(
     flash_sale=CodeRef("a" * 64, "/code/flash-sale-aaaaaaaaaaaa.wasm"),
+    quota=CodeRef("c" * 64, "/code/quota-cccccccccccc.wasm"),
     redis_bridge=CodeRef("b" * 64, "/code/redis-bridge-bbbbbbbbbbbb.wasm"),
 )
 EDGE = """
@@ -61,6 +62,36 @@ spec:
   stock: 3
   identity: {header: Authorization}
 """
+QUOTA = """
+apiVersion: sluice.dev/v1alpha1
+kind: QuotaPolicy
+metadata: {name: model-api, namespace: shop}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: shop}]
+  limits:
+  - name: per-key
+    key: [{header: x-api-key}]
+    windows: [{requests: 10, per: 1h}, {requests: 1000, per: 24h}]
+    overrides:
+    - {consumer: [alice], windows: [{requests: 20}, {requests: 2000}]}
+    - {consumer: [root], unlimited: true}
+    - {consumer: ["gold-*"], windows: [{requests: 100}, {requests: 5000}]}
+  - name: per-path
+    key: [{clientAddress: {ipv4Prefix: 24}}, {path: {}}, {literal: free}]
+    plain: true
+    algorithm: TokenBucket
+    tokens: 60
+    per: 1h
+    burst: 100
+    enforcePercent: 0
+    overrides: [{consumer: ["203.0.113.0/24", "*", free], unlimited: true}]
+  - name: everybody
+    algorithm: Calendar
+    requests: 1000000
+    unit: Month
+    timeZone: Europe/Berlin
+    mode: Shadow
+"""
 
 
 def objects(text: str) -> list[Resource]:
@@ -88,13 +119,14 @@ class Scene:
         self.now = START - timedelta(hours=1)
         self.tracker = Tracker(lambda: self.now)
         inventory = Inventory.build(objects(text))
-        translation = translate(inventory, Options(filters=CODE))
+        translation = translate(inventory, Options(filters=CODE, today=START.date()))
         self.facts = Facts(
             inventory=inventory,
             problems=(),
             report=translation.report,
             plans=translation.sales,
             deliver=Proxies(2, 2),
+            quotas=translation.quotas,
         )
 
     def observe(self, *states: SaleState, **changes: Any) -> Any:

@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 from controlplane.translate.parameters import denied_user, to_json
-from tests.contract.envoy.golden import PARAMETERS, parameters, translated
+from tests.contract.envoy.golden import PARAMETERS, SALES, parameters, translated
 
-FULL = PARAMETERS / "full.yaml"
+FULL = PARAMETERS[SALES] / "full.yaml"
 
 
 def test_a_denied_user_is_named_by_a_hash_of_books_and_id() -> None:
@@ -29,7 +29,7 @@ def test_raw_ids_of_denied_users_stand_nowhere() -> None:
 def test_every_case_tells_apart_what_the_filter_can_do() -> None:
     """The files are what Rust is tested against: together they must show every form."""
     sales: list[dict[str, Any]] = []
-    documents = [json.loads(path.read_text()) for path in sorted(PARAMETERS.glob("*.json"))]
+    documents = [json.loads(path.read_text()) for path in sorted(PARAMETERS[SALES].glob("*.json"))]
     for document in documents:
         sales.extend(document["sales"])
     assert len(documents) >= 6

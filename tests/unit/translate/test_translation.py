@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from controlplane.model import FlashSale, HTTPRoute, Inventory, ObjectRef
-from controlplane.translate import CodeRef, FilterCode, Fragments, Translation, translate
+from controlplane.translate import CodeRef, Fragments, Translation, translate
 from controlplane.xds import kinds
 from tests.contract.envoy.golden import CASES, OPTIONS
 from tests.contract.envoy.manifests import gateway, listener, match, route, sale, service, text, to
@@ -143,7 +143,7 @@ def test_what_came_before_does_not_matter(cases: list[str]) -> None:
 
 def test_new_code_is_rolled_out_as_one_extension() -> None:
     objects = inventory(manifests())
-    code = FilterCode(CodeRef("f2" * 32, "/opt/new.wasm"), OPTIONS.filters.redis_bridge)
+    code = replace(OPTIONS.filters, flash_sale=CodeRef("f2" * 32, "/opt/new.wasm"))
     before = translate(objects, OPTIONS)
     after = translate(objects, replace(OPTIONS, filters=code))
     assert changed(before, after) == {kinds.EXTENSION: {"sluice.flash-sale"}}

@@ -35,8 +35,8 @@ def module(names: Iterable[str] = FILTER_EXPORTS, salt: str = "") -> bytes:
 
 
 def built(folder: Path, salt: str = "") -> Path:
-    """A folder with both filters, as a build leaves it."""
+    """A folder with all filters, as a build leaves it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for stem in ("flash-sale", "redis-bridge"):
+    for stem in ("flash-sale", "quota", "redis-bridge"):
         (folder / f"{stem}.wasm").write_bytes(module(salt=stem + salt))
     return folder

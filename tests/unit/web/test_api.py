@@ -52,7 +52,7 @@ async def test_keys_are_numbered_and_never_shown(desk: Desk) -> None:
     assert after == {"rings": [{"redis": address, "signing": 2, "verifying": [1, 2]}]}
     one = await desk.post("/keys/rotate", {"redis": address})
     assert one["rings"][0]["signing"] == 3
-    assert "no sale uses a Redis at 'x'" in await desk.error(
+    assert "no sale or quota uses a Redis at 'x'" in await desk.error(
         "/keys/rotate", {"redis": "x"}, status=404
     )
     assert all(key.hex() not in str(after) for key in ring.keys.values())
@@ -60,10 +60,14 @@ async def test_keys_are_numbered_and_never_shown(desk: Desk) -> None:
 
 async def test_filters_are_rolled_out_and_back(desk: Desk, tmp_path: Path) -> None:
     first = {one["filter"]: one for one in (await desk.get("/filters"))["filters"]}
-    assert set(first) == {"flash-sale", "redis-bridge"}
+    assert set(first) == {"flash-sale", "quota", "redis-bridge"}
     built(tmp_path / "built", salt="changed")
     done = await desk.post("/filters/reload")
-    assert [one["filter"] for one in done["filters"]] == ["flash-sale", "redis-bridge"]
+    assert [one["filter"] for one in done["filters"]] == [
+        "flash-sale",
+        "quota",
+        "redis-bridge",
+    ]
     assert done["filters"][0]["sha256"] != first["flash-sale"]["sha256"]
     back = await desk.post("/filters/reload", {"to": first["flash-sale"]["sha256"][:12]})
     assert back["filters"][0]["sha256"] == first["flash-sale"]["sha256"]

@@ -46,6 +46,7 @@ def test_a_reload_is_a_new_file_and_can_be_undone(store: FilterStore, package: P
     current = [(one.filter, one.sha256) for one in store.stored() if one.current]
     assert current == [
         ("flash-sale", first.sha256),
+        ("quota", store.code.quota.sha256),
         ("redis-bridge", store.code.redis_bridge.sha256),
     ]
 
