@@ -1,6 +1,6 @@
 //! Hashers for tables whose keys nobody can choose so as to collide.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher};
 
 /// For user keys: the output of a keyed hash, so eight of their bytes are a hash already.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,11 +58,32 @@ impl Hasher for NameHasher {
     }
 }
 
+/// For texts that clients choose: behind a secret, so that nobody can find two that collide.
+#[derive(Clone, Debug)]
+pub struct Keyed(DefaultHasher);
+
+impl Keyed {
+    /// Hashes with a secret, which is to be drawn at random: the standard library has no source of
+    /// randomness in a proxy, and would take the same for everybody.
+    pub fn new(secret: [u8; 16]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&secret);
+        Self(hasher)
+    }
+}
+
+impl BuildHasher for Keyed {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        self.0.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
-    use std::hash::BuildHasher;
 
     #[test]
     fn names_that_differ_a_little_spread_well() {
@@ -70,6 +91,13 @@ mod tests {
         let low: HashSet<u64> = (0..1_000).map(|n| hash(n) & 0xffff).collect();
         let high: HashSet<u64> = (0..1_000).map(|n| hash(n) >> 48).collect();
         assert!(low.len() > 950 && high.len() > 950, "{} {}", low.len(), high.len());
+    }
+
+    #[test]
+    fn another_secret_gives_other_hashes() {
+        let hash = |secret: u8| Keyed::new([secret; 16]).hash_one("sluice:{quota}:shop/api/key");
+        assert_eq!(hash(1), hash(1));
+        assert_ne!(hash(1), hash(2));
     }
 
     #[test]

@@ -4,5 +4,17 @@
 //! in, so every rule is tested natively, and the filter around it stays thin.
 #![forbid(unsafe_code)]
 
+mod bounded;
+pub mod exchange;
+pub mod failure;
+pub mod headers;
+pub mod known;
+pub mod local;
 pub mod meter;
+pub mod settlement;
+pub mod time;
 pub mod usage;
+pub mod waiting;
+
+#[cfg(test)]
+mod sample;

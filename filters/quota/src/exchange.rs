@@ -1,0 +1,267 @@
+//! One run of the script: what is asked, and what comes back.
+//!
+//! A run carries the requests that gathered and the settlements that wait. Counters and the rules
+//! they count by are named once each, however many requests share them.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use identity::hashing::Keyed;
+use link::{Command, Value};
+
+use crate::meter::{Kind, Meter, Reading, Span, Spec};
+use crate::settlement::Due;
+use crate::time::present;
+
+/// Meters in one run, unless a single request has more: the run blocks Redis while it lasts, and Lua
+/// takes no more than 8,000 keys.
+pub const MAX_METERS: usize = 1_000;
+
+/// What a run is about: the meters of each request, and the dues of each settlement.
+#[derive(Clone, Debug, Default)]
+pub struct Matter<'a> {
+    /// Of each request, what it is to be charged to.
+    pub takes: Vec<&'a [Meter]>,
+    /// Of each settlement, what is to be put right.
+    pub settlements: Vec<&'a [Due]>,
+}
+
+/// What Redis ruled on one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// It may pass, and was charged; otherwise no counter was touched.
+    pub allowed: bool,
+    /// What each of its meters says, in their order.
+    pub readings: Vec<Reading>,
+}
+
+/// The reply of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Redis's clock, in microseconds since 1970.
+    pub time_us: u64,
+    /// One for each request, in their order.
+    pub rulings: Vec<Ruling>,
+}
+
+/// What takes the arguments of the script.
+trait Arguments {
+    fn number(&mut self, number: i64);
+    fn text(&mut self, text: &[u8]);
+}
+
+impl Arguments for Command {
+    fn number(&mut self, number: i64) {
+        self.int(number);
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        self.arg(text);
+    }
+}
+
+/// The keys and rules of a run, each once, and for each meter where its own stand, from 1.
+struct Index<'a> {
+    keys: Vec<&'a str>,
+    specs: Vec<&'a Rc<Spec>>,
+    places: Vec<(i64, i64)>,
+}
+
+impl<'a> Index<'a> {
+    fn new(matter: &Matter<'a>, hashing: &Keyed) -> Self {
+        let mut index = Self { keys: Vec::new(), specs: Vec::new(), places: Vec::new() };
+        let mut known = HashMap::with_hasher(hashing.clone());
+        for due in matter.settlements.iter().copied().flatten() {
+            index.add(&mut known, &due.spec, &due.counter);
+        }
+        for meter in matter.takes.iter().copied().flatten() {
+            index.add(&mut known, &meter.spec, &meter.counter);
+        }
+        index
+    }
+
+    fn add(
+        &mut self,
+        known: &mut HashMap<&'a str, i64, Keyed>,
+        spec: &'a Rc<Spec>,
+        counter: &'a str,
+    ) {
+        let keys = &mut self.keys;
+        let key = *known.entry(counter).or_insert_with(|| {
+            keys.push(counter);
+            keys.len() as i64
+        });
+        // Rules come out of the parameters, where each stands once: only those of replaced
+        // parameters are others and yet the same.
+        let same = self.specs.iter().position(|seen| Rc::ptr_eq(seen, spec));
+        let place = same.or_else(|| self.specs.iter().position(|seen| *seen == spec));
+        let place = place.unwrap_or_else(|| {
+            self.specs.push(spec);
+            self.specs.len() - 1
+        });
+        self.places.push((place as i64 + 1, key));
+    }
+}
+
+/// Makes the command of a run out of the one that `begin` makes of its keys, with
+/// [`Command::script`] or with the link's.
+///
+/// It is never sent twice, as it charges twice then. `redis_ms` is Redis's clock where it was heard
+/// lately: of a calendar, only what matters around then is sent.
+pub fn encode(
+    matter: &Matter<'_>,
+    redis_ms: Option<u64>,
+    hashing: &Keyed,
+    begin: impl FnOnce(&[&str]) -> Command,
+) -> Command {
+    let index = Index::new(matter, hashing);
+    let mut command = begin(&index.keys);
+    write(matter, &index, redis_ms, &mut command);
+    command.weight(matter.takes.len().max(1)).once();
+    command
+}
+
+fn write(matter: &Matter<'_>, index: &Index<'_>, redis_ms: Option<u64>, into: &mut impl Arguments) {
+    into.number(index.specs.len() as i64);
+    for spec in &index.specs {
+        write_spec(spec, redis_ms, into);
+    }
+    let mut places = index.places.iter().copied();
+    for dues in &matter.settlements {
+        into.text(b"s");
+        into.number(dues.len() as i64);
+        for (due, (spec, key)) in dues.iter().zip(&mut places) {
+            into.number(spec);
+            into.number(key);
+            into.number(int(due.slot));
+            into.number(int(due.held));
+            into.number(due.charge);
+        }
+    }
+    for meters in &matter.takes {
+        into.text(b"t");
+        into.number(meters.len() as i64);
+        for (meter, (spec, key)) in meters.iter().zip(&mut places) {
+            into.number(spec);
+            into.number(key);
+            into.number(int(meter.charge));
+            into.number(int(meter.hold));
+        }
+    }
+}
+
+fn write_spec(spec: &Spec, redis_ms: Option<u64>, into: &mut impl Arguments) {
+    into.text(match spec.kind {
+        Kind::Fixed => b"f",
+        Kind::Sliding => b"s",
+        Kind::Bucket => b"b",
+        Kind::Calendar => b"c",
+    });
+    into.number(int(spec.amount));
+    match &spec.span {
+        Span::Every(length_ms) => into.number(int(*length_ms)),
+        Span::Borders(borders) => {
+            let borders = redis_ms.map_or(&**borders, |now_ms| present(borders, now_ms));
+            let mut text = String::with_capacity(14 * borders.len());
+            for border in borders {
+                if !text.is_empty() {
+                    text.push(',');
+                }
+                crate::headers::push_number(&mut text, *border);
+            }
+            into.text(text.as_bytes());
+        }
+    }
+    into.number(int(spec.burst));
+    into.number(int(spec.ttl_ms));
+    into.text(if spec.watch { b"w" } else { b"e" });
+}
+
+fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Reads the reply to a run about this matter.
+///
+/// # Errors
+/// One line that tells what is wrong: Redis's own words for an error, or where the reply is not what
+/// the script answers. Then nothing of it is to be relied on.
+pub fn decode(reply: &Value, matter: &Matter<'_>) -> Result<Reply, String> {
+    if let Some(error) = reply.error() {
+        return Err(error.text.clone());
+    }
+    let items = reply.array().ok_or("the quota script's reply is no list")?;
+    let mut from = Reader { items, at: 0 };
+    let time_us = from.number()?;
+    for dues in &matter.settlements {
+        if from.number()? != 1 {
+            return Err(from.wrong("is no settlement's 1"));
+        }
+        for _ in *dues {
+            from.number()?;
+        }
+    }
+    let mut rulings = Vec::with_capacity(matter.takes.len());
+    for meters in &matter.takes {
+        rulings.push(from.ruling(meters)?);
+    }
+    if from.at < items.len() {
+        from.at += 1;
+        return Err(from.wrong("is one too many"));
+    }
+    Ok(Reply { time_us, rulings })
+}
+
+struct Reader<'a> {
+    items: &'a [Value],
+    /// Items read.
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn number(&mut self) -> Result<u64, String> {
+        let item = self.items.get(self.at).and_then(Value::int);
+        self.at += 1;
+        match item.map(u64::try_from) {
+            Some(Ok(number)) => Ok(number),
+            _ => Err(self.wrong("is no whole number, or a negative one, or missing")),
+        }
+    }
+
+    /// What is wrong with the item that was read last.
+    fn wrong(&self, what: &str) -> String {
+        format!("the quota script's reply cannot be read: item {} {what}", self.at)
+    }
+
+    fn ruling(&mut self, meters: &[Meter]) -> Result<Ruling, String> {
+        let allowed = match self.number()? {
+            0 => false,
+            1 => true,
+            _ => return Err(self.wrong("is neither 1, allowed, nor 0, refused")),
+        };
+        let mut readings = Vec::with_capacity(meters.len());
+        let mut refused = false;
+        for meter in meters {
+            let reading = Reading {
+                remaining: self.number()?,
+                reset_ms: self.number()?,
+                wait_ms: self.number()?,
+                slot: self.number()?,
+            };
+            let reserved = allowed && meter.hold > 0 && reading.wait_ms == 0;
+            if reserved != (reading.slot > 0) {
+                return Err(self.wrong("is a reservation that was not asked for, or lacks one"));
+            }
+            refused |= reading.wait_ms > 0 && !meter.spec.watch;
+            readings.push(reading);
+        }
+        if allowed == refused {
+            return Err(self.wrong("ends a ruling that its counters contradict"));
+        }
+        Ok(Ruling { allowed, readings })
+    }
+}
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;
