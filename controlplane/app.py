@@ -272,7 +272,7 @@ class App:
             for gone in set(self._store.gateways()) - made.snapshots.keys() - set(made.held):
                 self._store.remove(gone)
             self._translation = made
-            self._ledger.keep(made.sales, poll_ms=options.poll_ms)
+            self._ledger.keep(made.sales, made.quotas, poll_ms=options.poll_ms)
             if not self._store.opened:
                 self._store.open()
             log.debug("Translated", seconds=round(time.perf_counter() - began, 4))
@@ -326,6 +326,8 @@ class App:
             deliver=self._store.delivery,
             states=self._ledger.board.states,
             ready=self._update.synced,
+            quotas=self._translation.quotas,
+            troubles=self._ledger.board.troubles,
             quotas=self._translation.quotas,
             troubles=self._ledger.board.troubles,
         )

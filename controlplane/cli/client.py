@@ -95,18 +95,35 @@ class Client:
 
 def sale_path(sale: str) -> str:
     """Give the path of a sale, for any text that a user may have typed."""
-    namespace, _, name = sale.partition("/")
-    return f"/sales/{urllib.parse.quote(namespace, safe='')}/{urllib.parse.quote(name, safe='')}"
+    return _path("sales", sale)
+
+
+def quota_path(policy: str) -> str:
+    """Give the path of a quota policy, likewise."""
+    return _path("quotas", policy)
 
 
 def sale_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give the argument SALE, the name of a sale."""
+    return _named("sale", "shop/laptop")(function)
 
+
+def policy_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the argument POLICY, the name of a quota policy."""
+    return _named("policy", "shop/model-api")(function)
+
+
+def _path(kind: str, given: str) -> str:
+    namespace, _, name = given.partition("/")
+    return f"/{kind}/{urllib.parse.quote(namespace, safe='')}/{urllib.parse.quote(name, safe='')}"
+
+
+def _named(argument: str, example: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def check(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
         namespace, slash, name = value.partition("/")
         if not (namespace and slash and name) or "/" in name:
-            message = f"{value!r} is not NAMESPACE/NAME, such as shop/laptop"
+            message = f"{value!r} is not NAMESPACE/NAME, such as {example}"
             raise click.BadParameter(message, ctx, parameter)
         return value
 
-    return click.argument("sale", metavar="NAMESPACE/NAME", callback=check)(function)
+    return click.argument(argument, metavar="NAMESPACE/NAME", callback=check)

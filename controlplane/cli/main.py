@@ -22,9 +22,10 @@ COMMANDS: Final = {
     "validate": "Check manifests without running anything.",
     "render": "Print what the proxies of a gateway would be sent.",
     "bootstrap": "Print the bootstrap of an Envoy.",
-    "status": "Show gateways, proxies, sales, and what is wrong.",
+    "status": "Show gateways, proxies, sales, quotas, and what is wrong.",
     "sale": "List, watch and steer sales.",
     "data": "List, add and forget the users let into a sale.",
+    "quota": "List quotas, and see and change what consumers have used.",
     "filters": "List the filters' code, and roll it out or back.",
     "keys": "List and rotate the keys that sign passes.",
     "version": "Show the version.",
@@ -71,7 +72,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 def sluice() -> None:
-    """Flash sales decided inside Envoy, run by manifests."""
+    """Flash sales and quotas decided inside Envoy, run by manifests."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

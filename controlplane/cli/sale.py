@@ -14,7 +14,7 @@ from rich.text import Text
 
 from controlplane.cli.client import Client, sale_argument, sale_path, server_option
 from controlplane.cli.output import columns, console, emit, heading, output_option, pairs, since
-from controlplane.cli.status import qualified, sale_note, show_sales
+from controlplane.cli.status import condition_rows, qualified, sale_note, show_sales
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,19 +204,7 @@ def describe(one: dict[str, Any]) -> None:
         )
     )
     heading("CONDITIONS")
-    columns(
-        ("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"),
-        [
-            (
-                item["type"],
-                item["status"],
-                item["reason"],
-                since(item["lastTransitionTime"]),
-                item["message"],
-            )
-            for item in one["conditions"]
-        ],
-    )
+    columns(("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"), condition_rows(one["conditions"]))
 
 
 def moment(instant: str | None) -> str:

@@ -34,7 +34,7 @@ Examples:
     help="First send once more what proxies of this gateway refused.",
 )
 def command(server: str, output: str, *, versions: bool, check: bool, retry: str | None) -> None:
-    """Show gateways, proxies, sales, and what is wrong.
+    """Show gateways, proxies, sales, quotas, and what is wrong.
 
     Conditions are true only when the proxies have said so: PROXIES tells how many run the newest
     configuration of how many that are connected.
@@ -66,6 +66,10 @@ def show(found: dict[str, Any], *, versions: bool = False) -> None:
     if sales:
         heading("SALES")
         show_sales(sales)
+    quotas = [one for one in found["objects"] if one["kind"] == "QuotaPolicy"]
+    if quotas:
+        heading("QUOTAS")
+        show_quotas(quotas)
     said = refusals(found["proxies"]) + [problem_line(one) for one in found["problems"]]
     if said:
         heading("PROBLEMS")
@@ -78,6 +82,14 @@ def show_sales(sales: list[dict[str, Any]]) -> None:
     columns(
         ("NAME", "STATE", "ADMITTED", "REMAINING", "LIMIT", "STARTS", "ENDS", "PROXIES", "NOTE"),
         [sale_row(one) for one in sales],
+    )
+
+
+def show_quotas(quotas: list[dict[str, Any]]) -> None:
+    """Print quota policies as a table."""
+    columns(
+        ("NAME", "LIMITS", "GATEWAYS", "ACCEPTED", "PROGRAMMED", "PROXIES", "NOTE"),
+        [quota_row(one) for one in quotas],
     )
 
 
@@ -136,6 +148,33 @@ def sale_note(one: dict[str, Any]) -> str:
     return "suspended by hand" if one["suspendedByHand"] else ""
 
 
+def quota_row(one: dict[str, Any]) -> tuple[object, ...]:
+    """Give the line of a quota policy."""
+    found = {item["type"]: item["status"] for item in one["conditions"]}
+    proxies = one["proxies"]
+    return (
+        qualified(one),
+        ", ".join(map(limit_words, one["limits"])),
+        ", ".join(one["gateways"]),
+        found.get("Accepted"),
+        found.get("Programmed"),
+        f"{proxies['programmed']}/{proxies['total']}",
+        quota_note(one),
+    )
+
+
+def limit_words(limit: dict[str, Any]) -> str:
+    """Give a limit in a few words: `per-key 10/1s 1000/1d`, a shadow in brackets."""
+    windows = " ".join(f"{one['amount']}/{one['per']}" for one in limit["windows"])
+    words = f"{limit['name']} {windows}"
+    return words if limit["mode"] == "Enforce" else f"({words})"
+
+
+def quota_note(one: dict[str, Any]) -> str:
+    """Say why a policy is not in force as it should be, if so."""
+    return next((str(bad["message"]) for bad in one["conditions"] if is_bad(bad)), "")
+
+
 def sync_word(state: dict[str, Any] | None) -> str:
     """Say how a proxy stands with one type."""
     if state is None:
@@ -176,6 +215,20 @@ def faults(found: dict[str, Any]) -> bool:
     bad = any(is_bad(item) for one in found["objects"] for item in all_conditions(one))
     wrong = any(problem["severity"] == "error" for problem in found["problems"])
     return bad or wrong or bool(refusals(found["proxies"])) or not found["ready"]
+
+
+def condition_rows(conditions: list[dict[str, Any]]) -> list[tuple[object, ...]]:
+    """Give the lines of conditions, dated."""
+    return [
+        (
+            item["type"],
+            item["status"],
+            item["reason"],
+            since(item["lastTransitionTime"]),
+            item["message"],
+        )
+        for item in conditions
+    ]
 
 
 def all_conditions(one: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """All books of this control plane: one keeper per sale, one client and key ring per Redis server.
 
-`keep` says which sales there are; `run` makes it so. A sale whose Redis address changed keeps its
-copy, so the new server is taught what the old one knew.
+`keep` says which sales and quotas there are; `run` makes it so. A sale whose Redis address changed
+keeps its copy, so the new server is taught what the old one knew.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,10 +18,12 @@ import structlog
 from controlplane.ledger import copy
 from controlplane.ledger.books import Books
 from controlplane.ledger.client import RedisClient, Server
+from controlplane.ledger.counters import Counters
 from controlplane.ledger.follower import Follower
 from controlplane.ledger.keeper import Clock, Keeper, name_of
 from controlplane.ledger.keyring import Keyring, file_name
 from controlplane.ledger.pace import POLL_MS
+from controlplane.ledger.ring_watch import RingWatch
 from controlplane.ledger.state import Board
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controlplane.ledger.presence import Presence
-    from controlplane.translate import SalePlan
+    from controlplane.translate import QuotaPlan, SalePlan
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +59,15 @@ class Link:
     keyring: Keyring
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A quota policy in one Redis, as commands need it; several each count for themselves."""
+
+    plan: QuotaPlan
+    counters: Counters
+    keyring: Keyring
+
+
 class Ledger:
     """Owns every keeper, client and copy."""
 
@@ -78,14 +90,23 @@ class Ledger:
         self._links: dict[Server, Link] = {}
         self._accounts: dict[str, Account] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._quotas: tuple[QuotaPlan, ...] = ()
+        self._watches: dict[Server, asyncio.Task[None]] = {}
         self._wanted: dict[str, SalePlan] | None = None  # until it was said once
         self._poll_ms = POLL_MS
         self._changed = asyncio.Event()
         self._disks = [ThreadPoolExecutor(1, f"books-{n}") for n in range(DISK_THREADS)]
 
-    def keep(self, plans: Iterable[SalePlan], *, poll_ms: int = POLL_MS) -> None:
-        """Say which sales there are; takes effect at once while `run` runs."""
+    def keep(
+        self,
+        plans: Iterable[SalePlan],
+        quotas: Iterable[QuotaPlan] = (),
+        *,
+        poll_ms: int = POLL_MS,
+    ) -> None:
+        """Say which sales and quotas there are; takes effect at once while `run` runs."""
         self._wanted = {plan.tag: plan for plan in plans}
+        self._quotas = tuple(quotas)
         self._poll_ms = poll_ms
         self._changed.set()
 
@@ -100,6 +121,15 @@ class Ledger:
     def accounts(self) -> tuple[Account, ...]:
         """All sales, by name."""
         return tuple(sorted(self._accounts.values(), key=lambda one: name_of(one.plan)))
+
+    def tallies(self, policy: str) -> tuple[Tally, ...]:
+        """Give every Redis in which a policy (namespace/name) counts, and how to ask it."""
+        found = []
+        for plan in self._quotas:
+            link = self._links.get(Server.of(plan.redis))
+            if plan.policy.policy == policy and link is not None:
+                found.append(Tally(plan, Counters(link.client), link.keyring))
+        return tuple(found)
 
     @property
     def links(self) -> Mapping[str, Link]:
@@ -151,6 +181,7 @@ class Ledger:
             else:
                 self._accounts[tag] = Account(plan, known.books, known.keyring, known.keeper)
             self._accounts[tag].keeper.update(plan, poll_ms=self._poll_ms)
+        await self._watch(group)
         await self._drop_links()
 
     async def _stop(self, tag: str) -> None:
@@ -177,8 +208,22 @@ class Ledger:
             self._links[server] = Link(client, keyring)
         return self._links[server]
 
+    async def _watch(self, group: asyncio.TaskGroup) -> None:
+        """Watch over the key ring of each Redis in which quotas count, and of no other."""
+        wanted = {Server.of(plan.redis) for plan in self._quotas}
+        for server in self._watches.keys() - wanted:
+            task = self._watches.pop(server)
+            task.cancel()
+            await asyncio.wait((task,))
+            self.board.trouble(str(server), "")
+        for server in wanted - self._watches.keys():
+            link = self._link(server)
+            watch = RingWatch(link.client, link.keyring, partial(self.board.trouble, str(server)))
+            self._watches[server] = group.create_task(watch.run(), name=f"key ring {server}")
+
     async def _drop_links(self) -> None:
         used = {account.books.client.server for account in self._accounts.values()}
+        used |= self._watches.keys()
         for server in self._links.keys() - used:
             await self._links.pop(server).client.close()
 

@@ -119,5 +119,9 @@ def override_id(policy: str, parts: Sequence[bytes]) -> str:
 
 def enforced(identity: bytes, parts: Sequence[bytes], percent: int) -> bool:
     """Tell whether a consumer is in the `percent` of them that a limit is enforced for."""
-    share = int.from_bytes(hash_parts(identity, parts)[:8], "little") % 10_000
-    return share < percent * 100
+    return inside(hash_parts(identity, parts), percent)
+
+
+def inside(hashed: bytes, percent: int) -> bool:
+    """Tell the same of a consumer of whom only the hash is known."""
+    return int.from_bytes(hashed[:8], "little") % 10_000 < percent * 100

@@ -1,4 +1,4 @@
-"""What is known about each sale's books right now, for whoever shows it."""
+"""What is known right now about each sale's books, and each Redis of quotas, to be shown."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ class SaleState:
 
 
 class Board:
-    """The latest state of every sale, and who wants to hear of changes."""
+    """The latest state of every sale and Redis, and who wants to hear of changes."""
 
     def __init__(self) -> None:
         self._states: dict[str, SaleState] = {}
+        self._troubles: dict[str, str] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def publish(self, state: SaleState) -> None:
@@ -73,6 +74,21 @@ class Board:
     def states(self) -> Mapping[str, SaleState]:
         """All states by tag, as they are now."""
         return dict(self._states)
+
+    def trouble(self, server: str, words: str) -> None:
+        """Note what is wrong with the Redis of quotas at this address; empty words: nothing."""
+        if self._troubles.get(server, "") == words:
+            return
+        if words:
+            self._troubles[server] = words
+        else:
+            del self._troubles[server]
+        self._tell()
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """What is wrong with Redis servers of quotas, by address."""
+        return dict(self._troubles)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each change; it must return at once."""

@@ -111,6 +111,77 @@ class SaleStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowStatus:
+    """One window of a limit: `name` as the headers of answers have it, `id` as the counters do."""
+
+    name: str
+    id: str
+    amount: int
+    per: str
+    burst: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the window as JSON."""
+        return {
+            "name": self.name,
+            "id": self.id,
+            "amount": self.amount,
+            "per": self.per,
+            "burst": self.burst,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """One limit of a policy, defaults worked out."""
+
+    name: str
+    algorithm: str
+    counts: str
+    windows: tuple[WindowStatus, ...]
+    key: tuple[str, ...] = ()
+    plain: bool = False
+    mode: str = "Enforce"
+    enforce_percent: int = 100
+    on_redis_failure: str = "Allow"
+    overrides: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the limit as JSON."""
+        return {
+            "name": self.name,
+            "algorithm": self.algorithm,
+            "counts": self.counts,
+            "windows": [window.as_json() for window in self.windows],
+            "key": list(self.key),
+            "plain": self.plain,
+            "mode": self.mode,
+            "enforcePercent": self.enforce_percent,
+            "onRedisFailure": self.on_redis_failure,
+            "overrides": self.overrides,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaStatus:
+    """What a quota policy limits, and where. `error` is empty when all is well with Redis."""
+
+    limits: tuple[LimitStatus, ...]
+    gateways: tuple[str, ...] = ()
+    redis: tuple[str, ...] = ()
+    error: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as JSON."""
+        return {
+            "limits": [limit.as_json() for limit in self.limits],
+            "gateways": list(self.gateways),
+            "redis": list(self.redis),
+            "redisError": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectStatus:
     """All that is known of one object."""
 
@@ -120,6 +191,7 @@ class ObjectStatus:
     parts: tuple[PartStatus, ...] = ()
     proxies: Proxies = field(default_factory=Proxies)
     sale: SaleStatus | None = None
+    quota: QuotaStatus | None = None
 
     @property
     def name(self) -> str:
@@ -144,6 +216,8 @@ class ObjectStatus:
             found["parts"] = [part.as_json() for part in self.parts]
         if self.sale is not None:
             found.update(self.sale.as_json())
+        if self.quota is not None:
+            found.update(self.quota.as_json())
         return found
 
 
@@ -162,6 +236,10 @@ class Status:
     def sale(self, name: str) -> ObjectStatus | None:
         """Find a sale by namespace/name."""
         return next((one for one in self.of_kind("FlashSale") if one.name == name), None)
+
+    def quota(self, name: str) -> ObjectStatus | None:
+        """Find a quota policy by namespace/name."""
+        return next((one for one in self.of_kind("QuotaPolicy") if one.name == name), None)
 
 
 def conditions(found: Iterable[Condition]) -> list[dict[str, object]]:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.ledger.state import BOOKS_LOST
-from controlplane.model import Condition, FlashSale, merge
-from controlplane.status import sales
+from controlplane.model import Condition, FlashSale, QuotaPolicy, merge
+from controlplane.status import quotas, sales
 from controlplane.status.objects import ObjectStatus, PartStatus, Proxies, SaleStatus, Status
 from controlplane.status.programmed import count, programmed
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from controlplane.ledger.state import SaleState
     from controlplane.model import Inventory, ObjectRef, Problem
     from controlplane.status.programmed import Deliver
-    from controlplane.translate import SalePlan
+    from controlplane.translate import QuotaPlan, SalePlan
     from controlplane.translate.report import Report, Verdict
 
 
-PROGRAMMED: Final = frozenset({"Gateway", "HTTPRoute", "FlashSale"})
+PROGRAMMED: Final = frozenset({"Gateway", "HTTPRoute", "FlashSale", "QuotaPolicy"})
 """Kinds of which it makes sense to say that proxies run them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that a status is made from."""
+    """Everything that a status is made from; `troubles` of Redis servers by their address."""
 
     inventory: Inventory
     problems: tuple[Problem, ...]
@@ -38,6 +38,8 @@ class Facts:
     deliver: Deliver
     states: Mapping[str, SaleState] = field(default_factory=dict)
     ready: bool = True
+    quotas: tuple[QuotaPlan, ...] = ()
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tracker:
@@ -94,6 +96,11 @@ class Tracker:
             if live is not None:
                 whole = _with(whole, sales.ready(sale, live, generation))
                 whole += _lost(sale, generation)
+        quota = None
+        if isinstance(resource, QuotaPolicy):
+            quota = quotas.quota_status(resource, facts.quotas, facts.troubles)
+            if live is not None:
+                whole = _with(whole, quotas.ready(quota, live, generation))
         known = before.conditions if before else ()
         return ObjectStatus(
             ref,
@@ -102,6 +109,7 @@ class Tracker:
             self._parts(verdicts, before, now),
             proxies,
             sale,
+            quota,
         )
 
     def _parts(

@@ -1,4 +1,4 @@
-"""The part of the API about everything but sales: status, proxies, keys, filters; and the app."""
+"""The part of the API that is not about sales or quotas: status, proxies, keys, code; the app."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from controlplane.web import metrics, wasm
 from controlplane.web.errors import ApiError, bad_request, not_found
 from controlplane.web.filter_store import FLASH_SALE, STEMS
 from controlplane.web.proxies import proxy_json
+from controlplane.web.quotas import QuotasApi
 from controlplane.web.requests import audit, body, endpoint, only, reply
 from controlplane.web.sales import SalesApi
 
@@ -37,7 +38,8 @@ def make_app(control: Control, hosts: Iterable[str]) -> Starlette:
     """Put the whole of it together; `hosts` are the names it answers under besides loopback."""
     allowed = frozenset(name.lower() for name in hosts)
     api = Api(control)
-    routes = [*api.routes(allowed), *SalesApi(control).routes(allowed)]
+    parts = (api, SalesApi(control), QuotasApi(control))
+    routes = [route for part in parts for route in part.routes(allowed)]
     return Starlette(
         routes=[
             Route("/healthz", api.healthz),
@@ -153,9 +155,11 @@ class Api:
         wanted = only(await body(request), "redis").get("redis")
         links = self._control.ledger.links
         if not links:
-            raise not_found("no sale is in force, so there is no key ring yet")
+            raise not_found("no sale or quota is in force, so there is no key ring yet")
         if wanted is not None and wanted not in links:
-            raise not_found(f"no sale uses a Redis at {wanted!r}; known: {', '.join(links)}")
+            raise not_found(
+                f"no sale or quota uses a Redis at {wanted!r}; known: {', '.join(links)}"
+            )
         rings = []
         for address, link in links.items():
             if wanted in {None, address}:

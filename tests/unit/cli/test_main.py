@@ -41,6 +41,7 @@ ISSUED = {
     "filters": ("list", "reload"),
     "sale": ("list", "show", "watch", "suspend", "resume", "set-limit", "restore", "reset"),
     "data": ("list", "apply", "delete"),
+    "quota": ("list", "show", "get", "reset", "adjust", "top"),
     "keys": ("list", "rotate"),
     "version": (),
 }
@@ -74,6 +75,12 @@ def test_every_command_helps_with_examples(words: tuple[str, ...], sluice: Sluic
         (("bootstrap", "--gateway", "a/b", "--xds-address", "x"), "'x' is not HOST:PORT"),
         (("filters", "reload", "--to", "a", "--file", "b"), "give either --file or --to"),
         (("data", "delete", "a/b", "--all", "--id", "x"), "but not both"),
+        (("quota", "get", "model-api"), "is not NAMESPACE/NAME, such as shop/model-api"),
+        (("quota", "get", "a/b", "--key", "k", "--consumer", "x"), "either --key or --consumer"),
+        (("quota", "reset", "a/b", "--key", "k", "--all"), "but not both"),
+        (("quota", "adjust", "a/b", "--key", "k"), "give either --charge or --give-back"),
+        (("quota", "adjust", "a/b", "--charge", "1", "--give-back", "1"), "give either --charge"),
+        (("quota", "adjust", "a/b", "--charge", "0"), "0 is not in the range"),
     ],
 )
 def test_wrong_usage_is_one_line_and_2(words: tuple[str, ...], told: str, sluice: Sluice) -> None:

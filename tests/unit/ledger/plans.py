@@ -1,15 +1,17 @@
-"""The plan of a sale, as the translation hands it to the ledger."""
+"""The plans of sales and quotas, as the translation hands them to the ledger."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 from controlplane.model.edge_config import RedisSettings
 from controlplane.model.meta import ObjectRef
-from controlplane.translate import SalePlan
+from controlplane.translate import QuotaPlan, SalePlan
 
 if TYPE_CHECKING:
     from controlplane.local import RedisServer
+    from controlplane.model import QuotaPolicy
 
 GATEWAY = "shop/edge"
 DAY_MS = 24 * 3600 * 1000
@@ -37,3 +39,7 @@ def sale_plan(
         redis=RedisSettings(address=redis.address),
         durability="Local",
     )
+
+
+def quota_plan(redis: RedisServer, policy: QuotaPolicy) -> QuotaPlan:
+    return QuotaPlan(policy, (GATEWAY,), RedisSettings(address=redis.address), date(2027, 1, 10))

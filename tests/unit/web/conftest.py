@@ -82,7 +82,10 @@ class Desk:
         return list((await self.get("/sales/shop/laptop/data"))["users"])
 
     def _status(self) -> Any:
-        self.scene.facts = dataclasses.replace(self.scene.facts, states=self.ledger.board.states)
+        board = self.ledger.board
+        self.scene.facts = dataclasses.replace(
+            self.scene.facts, states=board.states, troubles=board.troubles
+        )
         return self.scene.tracker.observe(self.scene.facts)
 
     def _roll_out(self) -> None:
