@@ -22,7 +22,7 @@ impl Cost {
     ///
     /// # Errors
     /// A pointer is malformed or too long, there are no terms, or too many of them.
-    pub fn new<'a>(terms: &[(&'a str, i64)]) -> Result<Self, PointerError> {
+    pub fn new(terms: &[(&str, i64)]) -> Result<Self, PointerError> {
         let pointers = Pointers::parse(terms.iter().map(|(pointer, _)| *pointer))?;
         let weights = terms.iter().map(|(_, milli)| *milli).collect();
         Ok(Self { pointers: Rc::new(pointers), weights })
@@ -32,7 +32,8 @@ impl Cost {
         &self.pointers
     }
 
-    /// The sum, rounded up to whole units; what was not found counts 0. `None`: nothing was found at all.
+    /// The sum, rounded up to whole units; what was not found counts 0. `None`: nothing was found
+    /// at all.
     pub(super) fn units(&self, found: &Found) -> Option<u64> {
         let mut sum = 0_i128;
         let mut any = false;

@@ -1,8 +1,8 @@
 //! Streams of server-sent events (the WHATWG HTML standard, section 9.2), whose data is JSON.
 //!
-//! Of each number counts what the last event says that has it: some origins send the sums with every event, some once near
-//! the end, and some tell of the input first and of the output at last. Events without any, such as `[DONE]`, are passed
-//! over.
+//! Of each number counts what the last event says that has it: some origins send the sums with
+//! every event, some once near the end, and some tell of the input first and of the output at last.
+//! Events without any, such as `[DONE]`, are passed over.
 
 use super::json::{Document, Found, Scanner};
 use super::runs;
@@ -83,8 +83,9 @@ impl Events {
         }
     }
 
-    /// What all events together say. An event that no empty line ends counts too, if its data is whole: the standard drops
-    /// it, but there are origins that leave the last line out, and its tokens were spent all the same.
+    /// What all events together say. An event that no empty line ends counts too, if its data is
+    /// whole: the standard drops it, but there are origins that leave the last line out, and its
+    /// tokens were spent all the same.
     pub(super) fn finish(&mut self) -> &Found {
         self.end_event();
         &self.found

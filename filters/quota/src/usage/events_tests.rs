@@ -129,8 +129,8 @@ fn input_and_output_may_stand_in_different_events() {
 
 #[test]
 fn sums_that_grow_are_not_added_up() {
-    let stream: String =
-        (1..=50).map(|sum| format!("data:{{\"usage\":{{\"total_tokens\":{sum}}}}}\n\n")).collect();
+    let events = (1..=50).map(|sum| format!("data:{{\"usage\":{{\"total_tokens\":{sum}}}}}\n\n"));
+    let stream = events.collect::<Vec<_>>().concat();
     assert_eq!(read([stream.as_bytes()], &["/usage/total_tokens"]), [Some(50_000)]);
 }
 

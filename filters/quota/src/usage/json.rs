@@ -1,18 +1,17 @@
 //! Finds numbers in a JSON document (RFC 8259) that comes in pieces.
 //!
-//! Nothing of the document is kept but the kinds of the containers that are open. Names are compared as they go by, escapes
-//! undone, with the pointers that led here. The whole document is checked on the way, since half of a document, or
-//! something else that has numbers in it, tells nothing. What is inside of strings need not be valid UTF-8, nor surrogates
-//! be paired: an origin that cuts texts into events may cut there, and no number hangs on it.
+//! Nothing of the document is kept but the kinds of the containers that are open. Names are
+//! compared as they go by, escapes undone, with the pointers that led here. The whole document is
+//! checked on the way, since half of a document, or something else that has numbers in it, tells
+//! nothing. What is inside of strings need not be valid UTF-8, nor surrogates be paired: an origin
+//! that cuts texts into events may cut there, and no number hangs on it.
 
 use std::rc::Rc;
 
 use super::number::{Decimal, Part};
-use super::pointer::{bits, Mask, Pointers, MAX_POINTERS, MAX_SEGMENTS};
+use super::path::Path;
+use super::pointer::{bits, Mask, Pointers, MAX_POINTERS};
 use super::runs;
-
-/// Containers in containers; a document with more is not read.
-pub const MAX_DEPTH: usize = 256;
 
 /// By pointer: the number found there, in thousandths.
 pub(super) type Found = [Option<u64>; MAX_POINTERS];
@@ -44,19 +43,10 @@ enum State {
     Escape,
     /// So many hexadecimal digits.
     Hex(u8),
-    /// The rest of `true`, `false` or `null`.
-    Word(&'static [u8]),
+    /// The rest of `true`, `false` or `null`, its first byte lowest.
+    Word(u32),
     Number(Part),
     Broken,
-}
-
-/// An open container that a pointer may lead into.
-#[derive(Clone, Copy, Debug, Default)]
-struct Level {
-    /// The pointers that lead to it, and perhaps further.
-    mask: Mask,
-    /// Of an array: the place of the element at hand.
-    index: u32,
 }
 
 /// Reads one document.
@@ -65,10 +55,7 @@ pub(super) struct Scanner {
     pointers: Rc<Pointers>,
     state: State,
     found: Found,
-    depth: usize,
-    /// One bit for each open container, set for objects.
-    objects: [u64; MAX_DEPTH / 64],
-    levels: [Level; MAX_SEGMENTS],
+    path: Path,
     /// The pointers that lead to the value at hand, and perhaps further.
     here: Mask,
     text: Text,
@@ -96,9 +83,7 @@ impl Scanner {
         Self {
             state: State::Value,
             found: Found::default(),
-            depth: 0,
-            objects: Default::default(),
-            levels: Default::default(),
+            path: Path::default(),
             here: pointers.mask(),
             text: Text::default(),
             number: Decimal::default(),
@@ -111,7 +96,7 @@ impl Scanner {
     pub(super) fn reset(&mut self) {
         self.state = State::Value;
         self.found = Found::default();
-        self.depth = 0;
+        self.path.reset();
         self.here = self.pointers.mask();
     }
 
@@ -125,30 +110,29 @@ impl Scanner {
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+        let mut state = self.state;
         while let Some((&byte, rest)) = bytes.split_first() {
-            bytes = match self.state {
+            (state, bytes) = match state {
                 State::Text => self.text(bytes),
                 State::Number(part) => self.number(part, bytes),
-                State::Broken => return,
-                state => {
-                    self.state = self.step(state, byte);
-                    rest
-                }
+                State::Broken => break,
+                state => (self.step(state, byte), rest),
             };
         }
+        self.state = state;
     }
 
     /// The document has no more bytes.
     pub(super) fn finish(&mut self) -> Document {
         match self.state {
-            State::After if self.depth == 0 => Document::Whole,
-            State::Number(part) if self.depth == 0 && part.is_whole() => {
+            State::After if self.path.depth() == 0 => Document::Whole,
+            State::Number(part) if self.path.depth() == 0 && part.is_whole() => {
                 self.state = State::After;
                 self.keep_number();
                 Document::Whole
             }
             // elsewhere a value is awaited inside of a container
-            State::Value if self.depth == 0 => Document::Empty,
+            State::Value if self.path.depth() == 0 => Document::Empty,
             _ => {
                 self.state = State::Broken;
                 Document::Broken
@@ -161,16 +145,19 @@ impl Scanner {
         match (state, byte) {
             (State::Escape, _) => self.escape(byte),
             (State::Hex(left), _) => self.hex(left, byte),
-            (State::Word(word), _) => match word.split_first() {
-                Some((due, [])) if *due == byte => State::After,
-                Some((due, rest)) if *due == byte => State::Word(rest),
-                _ => State::Broken,
+            (State::Word(word), _) if word & 0xff != u32::from(byte) => State::Broken,
+            (State::Word(word), _) => match word >> 8 {
+                0 => State::After,
+                rest => State::Word(rest),
             },
             (_, b' ' | b'\t' | b'\n' | b'\r') => state,
-            (State::FirstElement, b']') | (State::FirstName, b'}') => self.close(),
+            (State::FirstElement, b']') | (State::FirstName, b'}') => {
+                self.path.close();
+                State::After
+            }
             (State::Value | State::FirstElement, _) => self.value(byte),
             (State::FirstName | State::Name, b'"') => {
-                self.text = Text { is_name: true, mask: self.level().mask, ..Text::default() };
+                self.text = Text { is_name: true, mask: self.path.mask(), ..Text::default() };
                 State::Text
             }
             (State::Colon, b':') => State::Value,
@@ -186,12 +173,12 @@ impl Scanner {
                 State::Text
             }
             b'{' | b'[' => self.open(byte == b'{'),
-            b't' => State::Word(b"rue"),
-            b'f' => State::Word(b"alse"),
-            b'n' => State::Word(b"ull"),
+            b't' => State::Word(u32::from_le_bytes(*b"rue\0")),
+            b'f' => State::Word(u32::from_le_bytes(*b"alse")),
+            b'n' => State::Word(u32::from_le_bytes(*b"ull\0")),
             _ => match Part::first(byte) {
                 Some(part) => {
-                    self.ending = self.pointers.ending(self.here, self.depth);
+                    self.ending = self.pointers.ending(self.here, self.path.depth());
                     self.number = Decimal::default();
                     self.number.push(part, byte);
                     State::Number(part)
@@ -202,72 +189,50 @@ impl Scanner {
     }
 
     fn after(&mut self, byte: u8) -> State {
-        let Some(inner) = self.depth.checked_sub(1) else { return State::Broken };
-        match (self.is_object(inner), byte) {
-            (true, b',') => State::Name,
-            (false, b',') => {
-                if let Some(level) = self.levels.get_mut(inner) {
-                    level.index = level.index.saturating_add(1);
-                }
-                self.here = self.element();
+        match (self.path.in_object(), byte) {
+            (Some(true), b',') => State::Name,
+            (Some(false), b',') => {
+                self.path.advance();
+                self.here = self.path.element(&self.pointers);
                 State::Value
             }
-            (true, b'}') | (false, b']') => self.close(),
+            (Some(true), b'}') | (Some(false), b']') => {
+                self.path.close();
+                State::After
+            }
             _ => State::Broken,
         }
     }
 
     fn open(&mut self, object: bool) -> State {
-        let bit = 1 << (self.depth % 64);
-        let Some(objects) = self.objects.get_mut(self.depth / 64) else { return State::Broken };
-        *objects = if object { *objects | bit } else { *objects & !bit };
-        if let Some(level) = self.levels.get_mut(self.depth) {
-            *level = Level { mask: self.here, index: 0 };
+        if self.path.open(object, self.here).is_none() {
+            return State::Broken;
         }
-        self.depth += 1;
         if object {
             return State::FirstName;
         }
-        self.here = self.element();
+        self.here = self.path.element(&self.pointers);
         State::FirstElement
     }
 
-    fn close(&mut self) -> State {
-        self.depth = self.depth.saturating_sub(1);
-        State::After
-    }
-
-    fn is_object(&self, depth: usize) -> bool {
-        self.objects.get(depth / 64).is_some_and(|objects| objects >> (depth % 64) & 1 == 1)
-    }
-
-    /// The innermost container; where no pointer leads, one that none leads to.
-    fn level(&self) -> Level {
-        self.levels.get(self.depth.wrapping_sub(1)).copied().unwrap_or_default()
-    }
-
-    /// The pointers that lead to the element at hand.
-    fn element(&self) -> Mask {
-        let level = self.level();
-        self.pointers.indexed(level.mask, self.depth.wrapping_sub(1), level.index)
-    }
-
-    fn number<'a>(&mut self, mut part: Part, bytes: &'a [u8]) -> &'a [u8] {
+    fn number<'a>(&mut self, mut part: Part, bytes: &'a [u8]) -> (State, &'a [u8]) {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first() {
             let Some(next) = part.next(byte) else {
-                self.state = if part.is_whole() { State::After } else { State::Broken };
                 self.keep_number();
-                return rest;
+                return (if part.is_whole() { State::After } else { State::Broken }, rest);
             };
-            part = next;
             if self.ending != 0 {
-                self.number.push(part, byte);
+                self.number.push(next, byte);
+            } else if next == part {
+                // digits go on as they are
+                rest = runs::cut(after, runs::digits(after)).1;
+                continue;
             }
+            part = next;
             rest = after;
         }
-        self.state = State::Number(part);
-        rest
+        (State::Number(part), rest)
     }
 
     fn keep_number(&mut self) {
@@ -276,17 +241,17 @@ impl Scanner {
         }
     }
 
-    fn text<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+    fn text<'a>(&mut self, bytes: &'a [u8]) -> (State, &'a [u8]) {
         let (run, rest) = runs::cut(bytes, runs::plain(bytes));
         self.add(run);
-        let Some((end, rest)) = rest.split_first() else { return rest };
-        self.state = match end {
+        let Some((end, rest)) = rest.split_first() else { return (State::Text, rest) };
+        let state = match end {
             b'\\' => State::Escape,
             b'"' if self.text.is_name => self.end_name(),
             b'"' => State::After,
             _ => State::Broken,
         };
-        rest
+        (state, rest)
     }
 
     fn escape(&mut self, byte: u8) -> State {
@@ -335,14 +300,14 @@ impl Scanner {
         }
         let Text { mask, size, high, .. } = self.text;
         let mask = if high == 0 { mask } else { 0 };
-        self.text.mask = self.pointers.named(mask, self.depth.wrapping_sub(1), size, piece);
+        self.text.mask = self.pointers.named(mask, self.path.step(), size, piece);
         self.text.size = size.saturating_add(piece.len());
     }
 
     fn end_name(&mut self) -> State {
         let Text { mask, size, high, .. } = self.text;
         let mask = if high == 0 { mask } else { 0 };
-        self.here = self.pointers.sized(mask, self.depth.wrapping_sub(1), size);
+        self.here = self.pointers.sized(mask, self.path.step(), size);
         if self.here != 0 {
             // the name may have come before, and the last one counts
             put(&mut self.found, self.here, None);

@@ -1,19 +1,20 @@
 //! What a response says that it cost.
 //!
-//! The body goes by in pieces and none of it is kept: a [`Reader`] is of one size, which is small, whatever the origin
-//! sends. It reads JSON, and streams of events whose data is JSON.
+//! The body goes by in pieces and none of it is kept: a [`Reader`] is of one size, which is small,
+//! whatever the origin sends. It reads JSON, and streams of events whose data is JSON.
 
 mod cost;
 mod events;
 mod json;
 mod number;
+mod path;
 mod pointer;
 mod runs;
 
 use std::rc::Rc;
 
 pub use cost::{Cost, MAX_UNITS};
-pub use json::MAX_DEPTH;
+pub use path::MAX_DEPTH;
 pub use pointer::{PointerError, MAX_POINTERS, MAX_POINTER_BYTES, MAX_SEGMENTS};
 
 use events::Events;
@@ -51,7 +52,8 @@ enum Body {
 }
 
 impl Reader {
-    /// For a response with these headers. Values of a header that comes several times are joined by commas, as usual.
+    /// For a response with these headers. Values of a header that comes several times are joined by
+    /// commas, as usual.
     pub fn new(
         content_type: Option<&[u8]>,
         content_encoding: Option<&[u8]>,
@@ -100,8 +102,8 @@ impl Reader {
         self.cost.units(&found).map_or(Usage::Missing, Usage::Units)
     }
 
-    /// Drops a byte order mark from the beginning, which may come in pieces (RFC 8259 8.1 allows it, and the standard of
-    /// event streams asks for it). Gives what follows it.
+    /// Drops a byte order mark from the beginning, which may come in pieces (RFC 8259 8.1 allows
+    /// it, and the standard of event streams asks for it). Gives what follows it.
     fn begin<'a>(&mut self, seen: usize, chunk: &'a [u8]) -> &'a [u8] {
         let due = BOM.get(seen..).unwrap_or_default();
         let same = due.iter().zip(chunk).take_while(|(due, byte)| due == byte).count();

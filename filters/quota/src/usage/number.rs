@@ -72,7 +72,7 @@ impl Decimal {
                 self.power = self.power.saturating_mul(10).saturating_add(digit as i64);
             }
             Part::Zero | Part::Whole if self.digits < FULL => {
-                self.digits = self.digits * 10 + digit
+                self.digits = self.digits * 10 + digit;
             }
             Part::Whole => self.scale = self.scale.saturating_add(1),
             Part::Fraction if self.digits < FULL => {
@@ -83,7 +83,8 @@ impl Decimal {
         }
     }
 
-    /// In thousandths, what is less cut off. Negative numbers count as 0, great ones as [`MAX_MILLI`].
+    /// In thousandths, what is less cut off. Negative numbers count as 0, great ones as
+    /// [`MAX_MILLI`].
     pub(super) fn milli(&self) -> u64 {
         if self.negative || self.digits == 0 {
             return 0;

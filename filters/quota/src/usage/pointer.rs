@@ -67,7 +67,8 @@ impl Segment {
                 character => character,
             });
         }
-        // RFC 6901 4: no leading zeros, no sign; the greatest one is where the count of elements stops
+        // RFC 6901 4: no leading zeros, no sign; the greatest one is where the count of elements
+        // stops
         let is_index = name.bytes().all(|byte| byte.is_ascii_digit())
             && (name == "0" || !name.starts_with('0'));
         let index = if is_index { name.parse().ok().filter(|at| *at < u32::MAX) } else { None };
@@ -110,7 +111,8 @@ impl Pointers {
         mask & self.ends.get(steps).copied().unwrap_or_default()
     }
 
-    /// Those of `mask` whose step at `depth` is called like this from byte `at` on, perhaps with more to come.
+    /// Those of `mask` whose step at `depth` is called like this from byte `at` on, perhaps with
+    /// more to come.
     pub(super) fn named(&self, mask: Mask, depth: usize, at: usize, piece: &[u8]) -> Mask {
         self.filter(mask, depth, |segment| {
             segment.name.get(at..).is_some_and(|name| name.starts_with(piece))

@@ -3,7 +3,8 @@
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// How many bytes of a JSON string stand for themselves: up to a quote, a backslash or a control character.
+/// How many bytes of a JSON string stand for themselves: up to a quote, a backslash or a control
+/// character.
 pub(super) fn plain(bytes: &[u8]) -> usize {
     run(
         bytes,
@@ -21,12 +22,18 @@ pub(super) fn line(bytes: &[u8]) -> usize {
     )
 }
 
+/// How many digits there are.
+pub(super) fn digits(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
+}
+
 /// Cuts after so many bytes.
 pub(super) fn cut(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
     bytes.split_at_checked(at).unwrap_or((bytes, &[]))
 }
 
-/// `in_word` marks the top bits of the bytes that end the run. It may mark bytes after the first one by mistake.
+/// `in_word` marks the top bits of the bytes that end the run. It may mark bytes after the first
+/// one by mistake.
 fn run(bytes: &[u8], in_word: impl Fn(u64) -> u64, is_end: impl Fn(u8) -> bool) -> usize {
     let mut rest = bytes;
     while let Some((word, after)) = rest.split_first_chunk() {
@@ -40,7 +47,8 @@ fn run(bytes: &[u8], in_word: impl Fn(u64) -> u64, is_end: impl Fn(u8) -> bool) 
     bytes.len() - rest.len() + left
 }
 
-/// Bytes less than `bound`, which is at most 128. A byte that is marked borrows from the next, hence the mistakes.
+/// Bytes less than `bound`, which is at most 128. A byte that is marked borrows from the next,
+/// hence the mistakes.
 fn below(word: u64, bound: u8) -> u64 {
     word.wrapping_sub(ONES * u64::from(bound)) & !word & TOPS
 }
