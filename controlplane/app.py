@@ -328,8 +328,6 @@ class App:
             ready=self._update.synced,
             quotas=self._translation.quotas,
             troubles=self._ledger.board.troubles,
-            quotas=self._translation.quotas,
-            troubles=self._ledger.board.troubles,
         )
 
     def _count_proxies(self) -> None:

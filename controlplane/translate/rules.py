@@ -130,8 +130,8 @@ def _route(
     filters = {names.QUOTA: rule.quota, names.FLASH_SALE: bool(rule.sale)}
     route.typed_per_filter_config = {name: _switched_on() for name, on in filters.items() if on}
     if rule.reads_responses:
-        removed = dict.fromkeys((*route.request_headers_to_remove, ACCEPT_ENCODING))
-        route.request_headers_to_remove = list(removed)
+        others = [one for one in route.request_headers_to_remove if one.lower() != ACCEPT_ENCODING]
+        route.request_headers_to_remove = [*others, ACCEPT_ENCODING]
     if rule.sale:
         route.request_headers_to_add = [*route.request_headers_to_add, _sale_name(rule.sale)]
         route.response_headers_to_add = [*route.response_headers_to_add, _pass_cookie()]

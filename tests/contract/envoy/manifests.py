@@ -22,6 +22,7 @@ _VERSIONS = {
     "Service": "v1",
     "EndpointSlice": "discovery.k8s.io/v1",
     "FlashSale": "sluice.dev/v1alpha1",
+    "QuotaPolicy": "sluice.dev/v1alpha1",
     "EdgeConfig": "sluice.dev/v1alpha1",
 }
 
@@ -93,6 +94,15 @@ def sale(name: str, targets: Iterable[Mapping[str, Any]], **spec: Any) -> Manife
         "identity": {"header": "Authorization"},
     }
     return manifest("FlashSale", name, {**defaults, **spec})
+
+
+def quota(
+    name: str, targets: Iterable[Mapping[str, Any]], *limits: Mapping[str, Any], **metadata: Any
+) -> Manifest:
+    """A quota policy; without limits, one of a hundred requests a minute."""
+    one = {"name": "all", "requests": 100, "per": "1m"}
+    spec = {"targetRefs": list(targets), "limits": list(limits) or [one]}
+    return manifest("QuotaPolicy", name, spec, **metadata)
 
 
 def to(name: str, **more: Any) -> Manifest:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,17 @@ from controlplane.model import FlashSale, HTTPRoute, Inventory, ObjectRef
 from controlplane.translate import CodeRef, Fragments, Translation, translate
 from controlplane.xds import kinds
 from tests.contract.envoy.golden import CASES, OPTIONS
-from tests.contract.envoy.manifests import gateway, listener, match, route, sale, service, text, to
+from tests.contract.envoy.manifests import (
+    gateway,
+    listener,
+    match,
+    quota,
+    route,
+    sale,
+    service,
+    text,
+    to,
+)
 from tests.contract.envoy.proxy import GATEWAY, inventory
 
 if TYPE_CHECKING:
@@ -36,6 +47,8 @@ def content(snapshot: Snapshot) -> dict[tuple[str, str], bytes]:
 
 def manifests(**edited: Any) -> str:
     wanted = {"stock": 1, "origin": 8000, "path": "/buy", **edited}
+    limit = {"name": "all", "requests": 10, "per": "1m"}
+    limit |= {key: value for key, value in edited.items() if key in {"requests", "mode", "cost"}}
     return text(
         gateway(listener(80)),
         route(
@@ -52,6 +65,7 @@ def manifests(**edited: Any) -> str:
             [{"name": "free"}],
             **{key: value for key, value in edited.items() if key in {"pass", "suspend"}},
         ),
+        quota("limits", [{"kind": "Gateway", "name": "edge"}, {"name": "free"}], limit),
     )
 
 
@@ -63,6 +77,9 @@ def manifests(**edited: Any) -> str:
         ({"pass": {}}, {kinds.EXTENSION: {"sluice.flash-sale"}}),
         ({"origin": 8001}, {kinds.ENDPOINTS: {"svc/shop/a/80"}}),
         ({"path": "/sell"}, {kinds.ROUTES: {"routes-80"}}),
+        ({"requests": 20}, {kinds.EXTENSION: {"sluice.quota"}}),
+        ({"mode": "Shadow"}, {kinds.EXTENSION: {"sluice.quota"}}),
+        ({"cost": {"number": 3}}, {kinds.EXTENSION: {"sluice.quota"}}),
     ],
 )
 def test_an_edit_changes_what_it_must_and_nothing_else(
@@ -86,7 +103,13 @@ def test_a_stock_lives_in_the_books_and_in_no_proxy() -> None:
 
 @pytest.mark.parametrize(
     ("edited", "made"),
-    [({}, 0), ({"suspend": True}, 1), ({"origin": 8001}, 1), ({"path": "/sell"}, 4)],
+    [
+        ({}, 0),
+        ({"suspend": True}, 1),
+        ({"origin": 8001}, 1),
+        ({"path": "/sell"}, 4),
+        ({"requests": 20}, 2),
+    ],
 )
 def test_only_what_changed_is_encoded_again(edited: dict[str, Any], made: int) -> None:
     fragments = Fragments()
@@ -94,6 +117,7 @@ def test_only_what_changed_is_encoded_again(edited: dict[str, Any], made: int) -
     assert fragments.made > 10
     translate(inventory(manifests(**edited)), OPTIONS, fragments)
     # A path: the route's fields, its rule, its virtual host, and the table that holds them.
+    # A limit: the filter's parameters, and the extension that holds them.
     assert fragments.made == made
 
 
@@ -126,6 +150,7 @@ def test_the_order_of_objects_does_not_matter(case: str, chance: Any) -> None:
     assert content(found.snapshots[GATEWAY]) == content(expected.snapshots[GATEWAY])
     assert found.report == expected.report
     assert found.sales == expected.sales
+    assert found.quotas == expected.quotas
 
 
 @given(st.lists(st.sampled_from([*sorted(ALL), ""]), min_size=1, max_size=6))
@@ -149,6 +174,29 @@ def test_new_code_is_rolled_out_as_one_extension() -> None:
     assert changed(before, after) == {kinds.EXTENSION: {"sluice.flash-sale"}}
     slower = translate(objects, replace(OPTIONS, poll_ms=900))
     assert changed(before, slower) == {kinds.EXTENSION: {"sluice.flash-sale"}}
+    code = replace(OPTIONS.filters, quota=CodeRef("a2" * 32, "/opt/new.wasm"))
+    after = translate(objects, replace(OPTIONS, filters=code))
+    assert changed(before, after) == {kinds.EXTENSION: {"sluice.quota"}}
+
+
+def test_neither_date_nor_workers_change_what_does_not_go_by_them() -> None:
+    objects = inventory(manifests())
+    before = translate(objects, OPTIONS)
+    options = replace(OPTIONS, today=OPTIONS.today + timedelta(days=1), workers=64)
+    assert changed(before, translate(objects, options)) == {}
+    calendar = inventory(ALL["quotas"]).with_(
+        *inventory(
+            text(
+                quota(
+                    "days",
+                    [{"kind": "Gateway", "name": "edge"}],
+                    {"name": "a", "algorithm": "Calendar", "requests": 1, "unit": "Day"},
+                )
+            )
+        ).objects
+    )
+    before = translate(calendar, OPTIONS)
+    assert changed(before, translate(calendar, options)) == {kinds.EXTENSION: {"sluice.quota"}}
 
 
 def test_every_resource_has_owners_and_leads_back_to_them() -> None:
