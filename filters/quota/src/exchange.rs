@@ -265,3 +265,7 @@ impl Reader<'_> {
 #[cfg(test)]
 #[path = "exchange_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "exchange_golden.rs"]
+mod golden;
