@@ -5,12 +5,18 @@
 #![forbid(unsafe_code)]
 
 mod bounded;
+pub mod config;
+pub mod consumer;
 pub mod exchange;
 pub mod failure;
 pub mod headers;
 pub mod known;
 pub mod local;
+pub mod matcher;
 pub mod meter;
+pub mod overrides;
+mod parameters;
+pub mod plan;
 pub mod settlement;
 pub mod time;
 pub mod usage;
