@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -47,8 +48,11 @@ class Client:
         return self._ask("GET", path, params=query)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Change something."""
-        return self._ask("POST", path, json=body or {})
+        """Change something; a text of the command line that is not UTF-8 goes over as it is."""
+        content = json.dumps(body or {}, ensure_ascii=True)
+        return self._ask(
+            "POST", path, content=content, headers={"content-type": "application/json"}
+        )
 
     def close(self) -> None:
         """Close the connection."""

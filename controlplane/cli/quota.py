@@ -281,21 +281,10 @@ def limit_rows(limit: dict[str, Any]) -> list[tuple[object, ...]]:
 
 def show_counters(found: dict[str, Any]) -> None:
     """Print what consumers have used; several Redis servers count on their own."""
-    places = {one["redis"] for one in found["counters"]}
-    many = ("REDIS",) if len(places) > 1 else ()
+    several = len({one["redis"] for one in found["counters"]}) > 1
+    head = ("WINDOW", "ALGORITHM", "AMOUNT", "USED", "HELD", "REMAINING", "RESETS", "MODE")
     columns(
-        (
-            "WINDOW",
-            "ALGORITHM",
-            "AMOUNT",
-            "USED",
-            "HELD",
-            "REMAINING",
-            "RESETS",
-            *many,
-            "OVERRIDE",
-            "CONSUMER",
-        ),
+        (*head, *(("REDIS",) if several else ()), "OVERRIDE", "CONSUMER"),
         [
             (
                 window["name"],
@@ -305,7 +294,8 @@ def show_counters(found: dict[str, Any]) -> None:
                 window["held"],
                 window["remaining"],
                 reset_words(window["resetsAt"]),
-                *((one["redis"],) if many else ()),
+                "Enforce" if one["enforced"] else "Shadow",
+                *((one["redis"],) if several else ()),
                 one["override"],
                 one["consumer"],
             )

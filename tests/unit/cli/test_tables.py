@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.cli import filters, keys, sale, status
+from controlplane.cli import filters, keys, quota, sale, status
 from controlplane.cli.output import columns, pairs, since, to_yaml
 
 REFUSED = "1 of 2 proxies; edge-b refuses it: no"
@@ -53,6 +53,44 @@ SALE: dict[str, Any] = {
     "gateways": ["shop/edge"],
     "redis": "127.0.0.1:6379",
 }
+WINDOW = {"name": "per-key", "id": "s60000", "amount": 10, "per": "1m", "burst": None}
+QUOTA: dict[str, Any] = {
+    "kind": "QuotaPolicy",
+    "namespace": "shop",
+    "name": "model-api",
+    "observedGeneration": 1,
+    "conditions": SALE["conditions"],
+    "proxies": {"programmed": 1, "total": 2},
+    "limits": [
+        {
+            "name": "per-key",
+            "algorithm": "SlidingWindow",
+            "counts": "requests",
+            "windows": [WINDOW, {**WINDOW, "name": "per-key.2", "amount": 500, "per": "24h"}],
+            "key": ["header x-api-key", "path"],
+            "plain": False,
+            "mode": "Enforce",
+            "enforcePercent": 25,
+            "onRedisFailure": "Allow",
+            "overrides": 2,
+        },
+        {
+            "name": "everybody",
+            "algorithm": "TokenBucket",
+            "counts": "tokens",
+            "windows": [{**WINDOW, "name": "everybody", "id": "b60000", "burst": 30}],
+            "key": [],
+            "plain": False,
+            "mode": "Shadow",
+            "enforcePercent": 100,
+            "onRedisFailure": "Deny",
+            "overrides": 0,
+        },
+    ],
+    "gateways": ["shop/edge"],
+    "redis": ["127.0.0.1:6379"],
+    "redisError": "",
+}
 TYPE = {"wanted": "2", "sent": "2", "acked": "1", "inSync": True, "nack": None}
 NACK = {"version": "2", "message": "no", "resources": ["sluice.flash-sale"]}
 PROXY: dict[str, Any] = {
@@ -79,6 +117,11 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Any:
         return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
     return lines
+
+
+def words(line: str) -> str:
+    """A line without its columns."""
+    return " ".join(line.split())
 
 
 def test_sales(printed: Any) -> None:
@@ -145,6 +188,60 @@ def test_a_watched_sale() -> None:
     )
     closed = {**SALE, "closed": "BooksLost"}
     assert sale.watch_line(closed).endswith("proxies 1/2  closed: BooksLost")
+
+
+def test_quotas(printed: Any) -> None:
+    status.show_quotas([QUOTA, {**QUOTA, "conditions": [], "gateways": [], "name": "x"}])
+    limits = "per-key 10/1m 500/24h, (everybody 10/1m)"
+    head, first, second = printed()
+    assert words(head) == "NAME LIMITS GATEWAYS ACCEPTED PROGRAMMED PROXIES NOTE"
+    assert first == (
+        f"shop/model-api  {limits}  shop/edge  True      False       1/2      {REFUSED}"
+    )
+    assert second == f"shop/x          {limits}  -          -         -           1/2      -"
+    status.show({"ready": True, "objects": [QUOTA], "proxies": [], "problems": []})
+    assert "QUOTAS" in printed()
+
+
+def test_one_policy(printed: Any) -> None:
+    quota.describe(QUOTA)
+    lines = printed()
+    assert lines[:2] == ["Policy    shop/model-api", "Proxies   1 of 2"]
+    assert [words(line) for line in lines[6:11]] == [
+        "LIMITS",
+        "WINDOW ALGORITHM AMOUNT COUNTS PER BURST KEY MODE OVERRIDES",
+        "per-key SlidingWindow 10 requests 1m - header x-api-key + path Enforce 25% 2",
+        "per-key.2 SlidingWindow 500 requests 24h - header x-api-key + path Enforce 25% 2",
+        "everybody TokenBucket 10 tokens 1m 30 everybody Shadow -",
+    ]
+    assert lines[-3].startswith("TYPE        STATUS  REASON")
+
+
+def test_what_consumers_have_used(printed: Any) -> None:
+    resets = {"resetsAt": "2020-01-01T00:00:00Z"}
+    window = {**WINDOW, "used": 3, "held": 2, "remaining": 5, **resets}
+    none = {**WINDOW, "amount": None, "used": None, "held": None, "remaining": None}
+    one = {
+        "algorithm": "SlidingWindow",
+        "redis": "127.0.0.1:1",
+        "consumer": "c0ffee",
+        "override": None,
+        "enforced": True,
+        "windows": [window],
+    }
+    other = {**one, "windows": [{**none, "resetsAt": None}], "override": "overrides[1]"}
+    quota.show_counters({"counters": [one, {**other, "enforced": False}]})
+    head, first, second = printed()
+    assert words(head) == (
+        "WINDOW ALGORITHM AMOUNT USED HELD REMAINING RESETS MODE OVERRIDE CONSUMER"
+    )
+    told = since(resets["resetsAt"])
+    assert words(first) == (
+        f"per-key SlidingWindow 10 3 2 5 2020-01-01T00:00:00Z ({told}) Enforce - c0ffee"
+    )
+    assert words(second) == "per-key SlidingWindow unlimited - - - - Shadow overrides[1] c0ffee"
+    quota.show_counters({"counters": [one, {**one, "redis": "127.0.0.1:2"}]})
+    assert [line.split()[-3] for line in printed()] == ["REDIS", "127.0.0.1:1", "127.0.0.1:2"]
 
 
 def test_keys_and_filters(printed: Any) -> None:

@@ -71,7 +71,7 @@ spec:
   limits:
   - name: per-key
     key: [{header: x-api-key}]
-    windows: [{requests: 10, per: 1h}, {requests: 1000, per: 24h}]
+    windows: [{requests: 10, per: 8000h}, {requests: 1000, per: 8760h}]
     overrides:
     - {consumer: [alice], windows: [{requests: 20}, {requests: 2000}]}
     - {consumer: [root], unlimited: true}
@@ -81,7 +81,7 @@ spec:
     plain: true
     algorithm: TokenBucket
     tokens: 60
-    per: 1h
+    per: 8760h
     burst: 100
     enforcePercent: 0
     overrides: [{consumer: ["203.0.113.0/24", "*", free], unlimited: true}]

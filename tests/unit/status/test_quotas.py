@@ -35,8 +35,8 @@ def test_a_policy_in_force_is_ready() -> None:
 def test_its_limits_are_told_with_their_defaults() -> None:
     per_key, per_path, everybody = observe(scene()).as_json()["limits"]
     assert [(one["name"], one["id"], one["per"]) for one in per_key["windows"]] == [
-        ("per-key", "f3600000", "1h"),
-        ("per-key.2", "f86400000", "24h"),
+        ("per-key", "f28800000000", "8000h"),
+        ("per-key.2", "f31536000000", "8760h"),
     ]
     assert (per_key["key"], per_key["counts"], per_key["overrides"]) == (
         ["header x-api-key"],

@@ -31,9 +31,9 @@ pytestmark = pytest.mark.redis
 
 POLICY = "shop/model-api"
 QUOTAS = f"/quotas/{POLICY}"
-HOUR = Spec(Kind.FIXED, 10, 3_600_000, ttl_ms=600_000)
-DAY = Spec(Kind.FIXED, 1000, 24 * 3_600_000, ttl_ms=600_000)
-BUCKET = Spec(Kind.BUCKET, 60, 3_600_000, burst=100, ttl_ms=600_000)
+SHORT = Spec(Kind.FIXED, 10, 8000 * 3_600_000, ttl_ms=600_000)
+LONG = Spec(Kind.FIXED, 1000, 8760 * 3_600_000, ttl_ms=600_000)
+BUCKET = Spec(Kind.BUCKET, 60, 8760 * 3_600_000, burst=100, ttl_ms=600_000)
 
 
 class QuotaDesk(Desk):
@@ -103,14 +103,14 @@ async def test_policies_are_listed_and_shown(quotas: QuotaDesk) -> None:
 
 
 async def test_what_a_consumer_has_used(quotas: QuotaDesk) -> None:
-    await quotas.take("per-key", quotas.id("k1"), 3, 2, HOUR, DAY)
+    await quotas.take("per-key", quotas.id("k1"), 3, 2, SHORT, LONG)
     found = await quotas.post(f"{QUOTAS}/get", {"key": ["k1"]})
     (one,) = found["counters"]
     assert [numbers(window) for window in one["windows"]] == [
         ("per-key", 10, 3, 2, 5),
         ("per-key.2", 1000, 3, 2, 995),
     ]
-    assert [window["id"] for window in one["windows"]] == ["f3600000", "f86400000"]
+    assert [window["id"] for window in one["windows"]] == ["f28800000000", "f31536000000"]
     assert all(window["resetsAt"].endswith(":00:00Z") for window in one["windows"])
     assert (one["limit"], one["algorithm"], one["counts"]) == ("per-key", "FixedWindow", "requests")
     assert (one["override"], one["unlimited"], one["enforced"]) == (None, False, True)
@@ -124,7 +124,7 @@ async def test_what_a_consumer_has_used(quotas: QuotaDesk) -> None:
 
 
 async def test_overrides_are_shown_with_their_numbers(quotas: QuotaDesk) -> None:
-    await quotas.take("per-key", quotas.id("gold-7"), 60, 0, DAY)
+    await quotas.take("per-key", quotas.id("gold-7"), 60, 0, LONG)
     assert await quotas.standing(key=["gold-7"]) == [
         ("per-key", 100, 0, 0, 100),
         ("per-key.2", 5000, 60, 0, 4940),
@@ -182,7 +182,7 @@ async def test_one_counter_for_everybody(quotas: QuotaDesk) -> None:
 
 
 async def test_units_are_charged_and_given_back(quotas: QuotaDesk) -> None:
-    await quotas.take("per-key", quotas.id("k1"), 3, 0, HOUR, DAY)
+    await quotas.take("per-key", quotas.id("k1"), 3, 0, SHORT, LONG)
     await quotas.post(f"{QUOTAS}/adjust", {"key": ["k1"], "units": 5})
     assert [window[2] for window in await quotas.standing(key=["k1"])] == [8, 8]
     given = {"limit": "per-key", "consumer": quotas.id("k1"), "units": -100}
@@ -194,7 +194,7 @@ async def test_units_are_charged_and_given_back(quotas: QuotaDesk) -> None:
 
 async def test_one_consumer_is_forgotten(quotas: QuotaDesk) -> None:
     for name in ("k1", "k2"):
-        await quotas.take("per-key", quotas.id(name), 3, 0, HOUR, DAY)
+        await quotas.take("per-key", quotas.id(name), 3, 0, SHORT, LONG)
     done = await quotas.post(f"{QUOTAS}/reset", {"key": ["k1"]})
     assert done == {"quota": POLICY, "forgotten": 2, "next": None}
     assert [window[2] for window in await quotas.standing(key=["k1"])] == [0, 0]
@@ -203,8 +203,8 @@ async def test_one_consumer_is_forgotten(quotas: QuotaDesk) -> None:
 
 async def test_everybody_is_forgotten(quotas: QuotaDesk) -> None:
     for name in ("k1", "k2"):
-        await quotas.take("per-key", quotas.id(name), 3, 0, HOUR, DAY)
-    await quotas.take("everybody", "all", 3, 0, HOUR)
+        await quotas.take("per-key", quotas.id(name), 3, 0, SHORT, LONG)
+    await quotas.take("everybody", "all", 3, 0, SHORT)
     done = await quotas.post(f"{QUOTAS}/reset", {"all": True, "limit": "per-key"})
     assert done == {"quota": POLICY, "forgotten": 4, "next": None}
     assert (await quotas.post(f"{QUOTAS}/reset", {"all": True}))["forgotten"] == 1
@@ -212,8 +212,8 @@ async def test_everybody_is_forgotten(quotas: QuotaDesk) -> None:
 
 async def test_the_most_used(quotas: QuotaDesk) -> None:
     for name, units in {"k1": 3, "k2": 9, "gold-1": 5, "alice": 7, "root": 8}.items():
-        await quotas.take("per-key", quotas.id(name), units, 0, HOUR, DAY)
-    await quotas.take("per-key", quotas.id("k3"), 500, 0, DAY)
+        await quotas.take("per-key", quotas.id(name), units, 0, SHORT, LONG)
+    await quotas.take("per-key", quotas.id("k3"), 500, 0, LONG)
     found = await quotas.get(f"{QUOTAS}/top?limit=per-key&count=3")
     (place,) = found["places"]
     assert (found["window"], place["complete"]) == ("per-key", True)
@@ -222,8 +222,8 @@ async def test_the_most_used(quotas: QuotaDesk) -> None:
         (quotas.id("alice"), 7, 20),
         (quotas.id("gold-1"), 5, 10),  # nobody can tell that a pattern fits
     ]
-    daily = await quotas.get(f"{QUOTAS}/top?limit=per-key&window=per-key.2&count=1")
-    assert [one["consumer"] for one in daily["places"][0]["consumers"]] == [quotas.id("k3")]
+    longer = await quotas.get(f"{QUOTAS}/top?limit=per-key&window=per-key.2&count=1")
+    assert [one["consumer"] for one in longer["places"][0]["consumers"]] == [quotas.id("k3")]
     none = await quotas.get(f"{QUOTAS}/top?limit=per-path")
     assert none["places"][0]["consumers"] == []
 
@@ -317,7 +317,7 @@ async def test_gateways_with_different_redis_count_apart(
     async for quotas in running(QuotaDesk(tmp_path, *servers)):
         second = (await quotas.ledger.tallies(POLICY)[1].keyring.ensure()).identity
         assert second != quotas.identity
-        await quotas.take("per-key", quotas.id("k1"), 3, 0, HOUR)
+        await quotas.take("per-key", quotas.id("k1"), 3, 0, SHORT)
         await quotas.post(f"{QUOTAS}/adjust", {"key": ["k1"], "units": 1})
         found = (await quotas.post(f"{QUOTAS}/get", {"key": ["k1"]}))["counters"]
         assert [(one["redis"], one["windows"][0]["used"]) for one in found] == [
