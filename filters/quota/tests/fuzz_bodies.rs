@@ -1,6 +1,8 @@
 //! The bodies of the fuzz targets, run on chance inputs by a stable compiler.
-#![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, unreachable_pub, missing_docs)]
 
+#[path = "../../fuzz/bodies/quota_config.rs"]
+mod quota_config;
 #[path = "../../fuzz/bodies/usage.rs"]
 mod usage;
 
@@ -35,5 +37,20 @@ proptest! {
     #[test]
     fn usage_in_events(cut in any::<u8>(), lines in "((data|data:|data: |:|id:)([0-9]{0,3}|\\{\"a\": ?[0-9]{1,3}\\}|\\[DONE\\])(\r|\n|\r\n){1,2}){0,8}") {
         usage::usage(&[&[cut], lines.as_bytes()].concat());
+    }
+}
+
+const PARAMETERS: &[u8] = include_bytes!("../../../tests/contract/quota/full.json");
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn parameters(at in any::<prop::sample::Index>(), put in "[\\[\\]{}\",:a-z0-9 .-]{0,6}", taken in 0usize..6) {
+        let mut document = PARAMETERS.to_vec();
+        let at = at.index(document.len());
+        let end = (at + taken).min(document.len());
+        document.splice(at..end, put.bytes());
+        quota_config::quota_config(&document);
     }
 }
