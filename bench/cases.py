@@ -15,15 +15,17 @@ class Case:
     """One kind of request.
 
     Attributes:
-        name: what it is called in the results; also the name of its sale, if it has one.
+        name: what it is called in the results; also the name of its policy, if it has one.
         what: one line for the reader of the table.
         status: the only right answer.
-        outcome: the filter's own counter that must have counted every request; empty: none.
+        outcome: the filter's own counter that must have counted every request (a regular
+            expression, as a request may be counted in one of two); empty: none.
+        quota: its policy is a QuotaPolicy, not a FlashSale.
         bar: the ratio to plain that must be reached.
         own_listener: it goes to a listener of its own.
         users: it names another user in each request.
-        asks_redis: each request must cost Redis one look at the books.
-        beside: other sales on the gateway.
+        asks_redis: each request must cost Redis one look at the books, or one counter written.
+        beside: other policies on the gateway.
         settle: seconds after which a proxy that has learned how things stand relies on it.
     """
 
@@ -31,6 +33,7 @@ class Case:
     what: str
     status: int
     outcome: str = ""
+    quota: bool = False
     bar: float | None = None
     own_listener: bool = False
     users: bool = True
@@ -41,12 +44,20 @@ class Case:
     @property
     def path(self) -> str:
         """Where the request goes."""
-        return "/sale" if self.sales else f"/{PLAIN}"
+        if not self.outcome:
+            return f"/{PLAIN}"
+        return "/quota" if self.quota else "/sale"
 
     @property
-    def sales(self) -> frozenset[str]:
-        """The sales that the gateway has meanwhile; none: whatever it has."""
+    def policies(self) -> frozenset[str]:
+        """The policies that the gateway has meanwhile; none: whatever it has."""
         return frozenset((self.name, *self.beside)) if self.outcome else frozenset()
+
+    @property
+    def counter(self) -> str:
+        """Finds the filter's own counter among Envoy's."""
+        place = rf"quota\.bench\.{self.name}\.first" if self.quota else rf"sale\.bench\.{self.name}"
+        return rf"sluice_{place}\.{self.outcome}$"
 
 
 CASES: Final = (
@@ -62,6 +73,24 @@ CASES: Final = (
         "blocked",
         bar=0.52,
         asks_redis=True,
+    ),
+    Case("quota-one", "allowed by one limit", IN, "allowed", quota=True, bar=0.50, asks_redis=True),
+    Case(
+        "quota-three",
+        "allowed by three limits",
+        IN,
+        "allowed",
+        quota=True,
+        bar=0.45,
+        asks_redis=True,
+    ),
+    Case(
+        "quota-refused",
+        "refused by a limit that is known to be spent",
+        429,
+        "limited(_known)?",
+        quota=True,
+        bar=0.65,
     ),
 )
 MORE_CASES: Final = (
@@ -84,5 +113,5 @@ def header(case: Case) -> tuple[str, ...]:
     return (user,)
 
 
-FROM_FILE: Final = frozenset({"known", "pass"})
-"""Cases whose users come from a file: they must have been let in before."""
+FROM_FILE: Final = frozenset({"known", "pass", *(case.name for case in CASES if case.quota)})
+"""Cases whose users come from a file: they were let in before, or come again and again."""

@@ -112,14 +112,14 @@ class Bench:
             first=self.sent,
             rate=rate,
         )
-        looks, cpu, begun = await self.stage.looks(), self.stage.envoy_cpu(), time.monotonic()
+        looks, cpu, begun = await self.stage.looks(case), self.stage.envoy_cpu(), time.monotonic()
         figures = await loader.send(load)
         cpu, took = self.stage.envoy_cpu() - cpu, time.monotonic() - begun
         self.sent += figures.answers
         if wrong := figures.unexpected(case.status):
             message = f"{case.name}: {wrong}; Envoy's log is {self.stage.envoy_log}"
             raise UnexpectedError(message)
-        if case.asks_redis and await self.stage.looks() - looks < figures.answers:
+        if case.asks_redis and await self.stage.looks(case) - looks < figures.answers:
             message = f"{case.name}: Redis was not asked for each of {figures.answers} requests"
             raise StageError(message)
         await self.stage.account(case, figures.answers)
@@ -191,8 +191,9 @@ async def bench(options: argparse.Namespace, console: Console) -> dict[str, Any]
             shown.remove_task(task)
             here = machine.describe(stage.envoy_binary, stage.redis_binary)
             run = Bench(options, stage, shown)
-            first, more, last, two = _groups(options.cases)
-            measured = await run.throughput([g for g in (first, more) if g], "throughput")
+            first, quotas, more, last, two = _groups(options.cases)
+            groups = [group for group in (first, quotas, more) if group]
+            measured = await run.throughput(groups, "throughput")
             decision = next((r for r in measured if r.case.name == "redis-decision"), None)
             latency = await run.added_latency(decision.rps / 2) if decision else None
             edit = await run.edit_to_force() if options.edits else None
@@ -229,11 +230,12 @@ def _groups(names: Sequence[str]) -> list[list[Case]]:
     """
     chosen = [case for case in _BY_NAME.values() if not names or case.name in names]
     plain = _BY_NAME[PLAIN]
-    first = [c for c in chosen if c in CASES and c != plain]
+    first = [c for c in chosen if c in CASES and c != plain and not c.quota]
+    quotas = [c for c in chosen if c.quota]
     alone = ("redis-admit", "among-two")
     more = [c for c in chosen if c in MORE_CASES and c.name not in alone]
     others = [[c for c in chosen if c.name == name] for name in alone]
-    return [[plain, *group] if group else [] for group in (first, more, *others)]
+    return [[plain, *group] if group else [] for group in (first, quotas, more, *others)]
 
 
 def _progress(console: Console) -> Progress:

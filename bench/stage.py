@@ -40,7 +40,9 @@ NOOP = ROOT / "filters" / "target" / "wasm32-wasip1" / "release" / "noop_filter.
 GATEWAY = "bench/edge"
 MANIFESTS = Path(__file__).parent / "manifests.yaml"
 _FLASH_SALE = "sluice.flash-sale"
+_QUOTA = "sluice.quota"
 _KNOWN_USERS = 1_000
+_CONSUMERS = 100
 _STEP = 0.1
 _PROBES = 10
 _IN_FORCE = 30.0
@@ -69,7 +71,7 @@ class Stage:
         self._manifests = folder / "manifests"
         self._values: dict[str, dict[str, Path]] = {}
         self._counted: dict[str, int] = {}
-        self._sales: frozenset[str] = frozenset()
+        self._policies: frozenset[str] = frozenset()
         self._server = RedisServer(directory=_made(folder / "redis"))
         self._exit = AsyncExitStack()
         self._envoy: EnvoyProcess | None = None
@@ -191,7 +193,10 @@ class Stage:
 
     async def _prepare(self, case: Case) -> None:
         """Makes the users who are to be known, or passes for users who are not."""
-        if case.name == "known":
+        if case.quota:
+            users = [f"consumer-{i}" for i in range(_CONSUMERS)]
+            self._values[case.name] = {"user": write_lines(self.folder / case.name, users)}
+        elif case.name == "known":
             users = [f"known-{i}" for i in range(_KNOWN_USERS)]
             self._values["known"] = {"user": write_lines(self.folder / "known", users)}
         else:
@@ -263,13 +268,14 @@ class Stage:
         )
 
     async def supply(self, case: Case, requests: int) -> None:
-        """Gets ready what a case needs for that many requests: its sale above all."""
-        if case.sales and case.sales != self._sales:
-            self._sales = case.sales
+        """Gets ready what a case needs for that many requests: its policy above all."""
+        if case.policies and case.policies != self._policies:
+            self._policies = case.policies
             self.edit(0)
         if case.name in FROM_FILE and case.name not in self._values:
             await self._prepare(case)
-        await self._until(case, _KNOWN_USERS if case.name == "known" else _PROBES)
+        everybody = _KNOWN_USERS if case.name == "known" else _CONSUMERS
+        await self._until(case, everybody if case.name in FROM_FILE else _PROBES)
         await asyncio.sleep(case.settle)
         if case.name == "pass":
             self._values["pass"] = await self._passes.write(requests)
@@ -278,10 +284,11 @@ class Stage:
         """Seconds of processor time that Envoy has used."""
         return machine.cpu_seconds(self.envoy.pid)
 
-    async def looks(self) -> int:
-        """How often Redis has looked a user up in any books."""
+    async def looks(self, case: Case) -> int:
+        """How often Redis has looked a user up in any books, or written a counter."""
         stats = await self.redis.info("commandstats")
-        return int(stats.get("cmdstat_hget", {}).get("calls", 0))
+        command = "cmdstat_set" if case.quota else "cmdstat_hget"
+        return int(stats.get(command, {}).get("calls", 0))
 
     async def account(self, case: Case, answers: int) -> None:
         """Waits until the filter's own counter has gone up by what was answered.
@@ -292,10 +299,9 @@ class Stage:
         if not case.outcome:
             return
         end = time.monotonic() + _COUNTED
-        pattern = rf"sluice_sale\.bench\.{case.name}\.{case.outcome}$"
         before = self._counted.get(case.name, 0)
         while True:
-            now = sum((await self.envoy.stats(pattern)).values())
+            now = sum((await self.envoy.stats(case.counter)).values())
             if now - before >= answers:
                 self._counted[case.name] = now
                 return
@@ -322,7 +328,7 @@ class Stage:
             future=_instant(now.replace(month=1, day=1) + timedelta(days=800)),
             revision=revision,
         )
-        wanted = [each for each in yaml.safe_load_all(text) if _is_wanted(each, self._sales)]
+        wanted = [each for each in yaml.safe_load_all(text) if _is_wanted(each, self._policies)]
         draft = self.folder / "draft"
         draft.write_text(yaml.safe_dump_all(wanted))
         draft.replace(self._manifests / "bench.yaml")
@@ -348,7 +354,9 @@ def noop_listener(rendered: dict[str, Any], port: int, new_port: int) -> dict[st
             route.pop("typed_per_filter_config", None)
     manager["route_config"] = routes
     manager["http_filters"] = [
-        _noop_filter() if each["name"] == _FLASH_SALE else each for each in manager["http_filters"]
+        _noop_filter() if each["name"] == _FLASH_SALE else each
+        for each in manager["http_filters"]
+        if each["name"] != _QUOTA
     ]
     return listener
 
@@ -373,8 +381,9 @@ def _named(resources: list[dict[str, Any]], name: str) -> dict[str, Any]:
     raise StageError(message)
 
 
-def _is_wanted(manifest: dict[str, Any], sales: frozenset[str]) -> bool:
-    return manifest["kind"] != "FlashSale" or manifest["metadata"]["name"] in sales
+def _is_wanted(manifest: dict[str, Any], policies: frozenset[str]) -> bool:
+    is_policy = manifest["kind"] in {"FlashSale", "QuotaPolicy"}
+    return not is_policy or manifest["metadata"]["name"] in policies
 
 
 def _need(program: Path, command: str) -> None:
