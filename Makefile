@@ -12,9 +12,9 @@ RUST_TARGET := wasm32-wasip1
 # Every Envoy's V8 has these instructions; copying, comparing and hashing are quicker by them.
 export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS := -C target-feature=+simd128
 CARGO := cargo
-WASM := controlplane/filters/flash-sale.wasm controlplane/filters/redis-bridge.wasm
+WASM := $(addprefix controlplane/filters/,flash-sale.wasm quota.wasm redis-bridge.wasm)
 # The do-nothing filter is for `make bench` only, and is not installed.
-FILTER_PACKAGES := flash-sale-filter redis-bridge noop-filter
+FILTER_PACKAGES := flash-sale-filter quota-filter redis-bridge noop-filter
 WASM_OUT := filters/target/$(RUST_TARGET)/release
 FILTER_SOURCES := $(shell find filters -name target -prune -o -name fuzz -prune -o -type f \
 	\( -name '*.rs' -o -name '*.toml' -o -name '*.lua' -o -name Cargo.lock \) -print)
@@ -58,12 +58,13 @@ setup: .venv/.done-project $(WASM) ## Make .venv with all that the project needs
 .PHONY: filters
 filters: $(WASM) ## Build the Wasm filters into controlplane/filters/
 
-# Both come out of one cargo run.
+# All come out of one cargo run.
 $(WASM) &: $(FILTER_SOURCES) .venv/.done-rust
 	$(CARGO) build --locked --manifest-path filters/Cargo.toml --target-dir filters/target \
 		--release --target $(RUST_TARGET) $(FILTER_PACKAGES:%=--package %)
 	@mkdir -p controlplane/filters
 	@cp $(WASM_OUT)/flash_sale_filter.wasm controlplane/filters/flash-sale.wasm
+	@cp $(WASM_OUT)/quota_filter.wasm controlplane/filters/quota.wasm
 	@cp $(WASM_OUT)/redis_bridge.wasm controlplane/filters/redis-bridge.wasm
 
 # --------------------------------------------------------------------------------------- running

@@ -14,6 +14,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 # Where it is in the tree -> where it is in the wheel.
 CARRIED = {
     "controlplane/filters/flash-sale.wasm": "controlplane/filters/flash-sale.wasm",
+    "controlplane/filters/quota.wasm": "controlplane/filters/quota.wasm",
     "controlplane/filters/redis-bridge.wasm": "controlplane/filters/redis-bridge.wasm",
     "filters/scripts": "controlplane/ledger/scripts",
     "envoy": "controlplane/envoy",
