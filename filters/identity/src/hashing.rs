@@ -63,8 +63,7 @@ impl Hasher for NameHasher {
 pub struct Keyed(DefaultHasher);
 
 impl Keyed {
-    /// Hashes with a secret, which is to be drawn at random: the standard library has no source of
-    /// randomness in a proxy, and would take the same for everybody.
+    /// Hashes with a secret, to be drawn at random where the tables are made.
     pub fn new(secret: [u8; 16]) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(&secret);
