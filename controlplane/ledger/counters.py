@@ -149,7 +149,7 @@ class Counters:
         seen = 0
         while True:
             reply: Any = await self.client.command(
-                "SCAN", cursor, "MATCH", match, "COUNT", SCAN_COUNT, "TYPE", "string"
+                "SCAN", cursor, "MATCH", match, "COUNT", SCAN_COUNT
             )
             cursor, keys = int(reply[0]), [text(key) for key in reply[1]]
             seen += len(keys)

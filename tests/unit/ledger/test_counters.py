@@ -6,16 +6,20 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from redis import Redis
 
 from controlplane.ledger import scripts
 from controlplane.ledger.counters import SCAN_SECONDS, Counters, parse, standing
-from controlplane.ledger.quota_counters import Batch, Meter, Spec, Take, Taken
+from controlplane.ledger.quota_counters import Batch, Meter, Spec, Take, Taken, peek
 from controlplane.ledger.quota_keys import CounterKey, Kind, pattern
+from tests.testkit.quota_script import MovedScript
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from controlplane.ledger.client import RedisClient
+    from controlplane.local import RedisServer
 
 pytestmark = pytest.mark.redis
 
@@ -155,6 +159,42 @@ async def test_long_ways_are_gone_in_steps(client: RedisClient, policy: str) -> 
         cursor = done.cursor
     assert removed == 3000
     assert calls > 1
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 4), st.integers(0, 3))))
+def test_a_look_agrees_with_the_script_at_any_time(
+    shared_redis_server: RedisServer, steps: list[tuple[int, int, int]]
+) -> None:
+    """Pauses in us, then units charged and held; windows of a few ms, so that many go by."""
+    with Redis(port=shared_redis_server.port) as redis:
+        moved = MovedScript(redis)
+        start = moved.now_us // 1000
+        days = tuple(start + day for day in (0, 7, 20, 31))
+        specs = (
+            Spec(Kind.FIXED, 5, 13, ttl_ms=20),
+            Spec(Kind.SLIDING, 5, 13, ttl_ms=20),
+            Spec(Kind.BUCKET, 3, 13, 5, ttl_ms=20),
+            Spec(Kind.CALENDAR, 5, days, ttl_ms=20),
+        )
+        for pause, charge, hold in steps:
+            moved.move(pause)
+            for spec in specs:
+                moved.run(Take((Meter(spec, spec.kind.name, charge, hold),)))
+            moved.move(pause // 3)
+            for spec in specs:
+                (told,) = moved.run(peek((spec, spec.kind.name))).answers
+                assert isinstance(told, Taken)
+                value = moved.stored().get(spec.kind.name)
+                seen = standing(spec, parse(value), moved.now_us)
+                assert seen.remaining == told.readings[0].remaining
+                resets = seen.resets_ms
+                reset_ms = 0 if resets is None else resets - moved.now_us // 1000
+                assert reset_ms == told.readings[0].reset_ms
 
 
 def test_a_bucket_that_never_fills() -> None:
