@@ -31,7 +31,7 @@ from controlplane.ledger.quota_counters import (
     adjust,
     peek,
 )
-from controlplane.ledger.quota_keys import CounterKey, Kind
+from controlplane.ledger.quota_keys import Kind
 from tests.testkit.quota_reference import QuotaReference
 from tests.testkit.quota_script import START_US, MovedScript, with_moved_time
 
@@ -348,25 +348,3 @@ def test_a_run_that_fails_leaves_no_trace(redis: Any, tail: tuple[Any, ...]) -> 
 def test_the_moved_clock_needs_the_script_that_it_knows() -> None:
     with pytest.raises(ValueError, match="TIME"):
         with_moved_time("return 1")
-
-
-def test_what_the_script_could_not_keep_is_not_sent() -> None:
-    spec = EVERY_KIND[0]
-    for meter in (Meter(spec, "k", -1), Meter(spec, "k", 0, -1), Meter(spec, "k", 0, 1)):
-        with pytest.raises(ValueError, match="k: "):
-            Batch.of(take(meter))
-    with pytest.raises(ValueError, match="given back"):
-        Batch.of(Settlement((Settle(spec, "k", 1, -1),)))
-
-
-def test_a_reply_of_another_shape_is_an_error() -> None:
-    with pytest.raises(ValueError, match="5 numbers instead of 6"):
-        Batch.of(take(Meter(EVERY_KIND[0], "k"))).read([1, 2, 3, 4, 5])
-
-
-def test_a_key_is_read_as_it_was_written() -> None:
-    key = CounterKey("shop/models", "per-key", "cMonth@Europe/Berlin", "2001:db8::/64,%2C")
-    assert CounterKey.parse(str(key)) == key
-    for other in ("sluice:{shop/laptop/1}:meta", "sluice:{quota}:a/b:c:d", "sluice:{quota}:a/b/c"):
-        with pytest.raises(ValueError, match="not the key"):
-            CounterKey.parse(other)
