@@ -185,13 +185,9 @@ def test_a_limit_that_watches_says_what_it_would_do(moved: MovedScript, spec: Sp
 @every_kind
 def test_items_of_a_batch_see_each_other(moved: MovedScript, spec: Spec) -> None:
     answers = moved.run(*(take(Meter(spec, "shared", 20)) for _ in range(4))).answers
-    assert [one.allowed for one in answers if isinstance(one, Taken)] == [True, True, False, False]
-    assert [one.readings[0].remaining for one in answers if isinstance(one, Taken)] == [
-        30,
-        10,
-        10,
-        10,
-    ]
+    taken = [one for one in answers if isinstance(one, Taken)]
+    assert [one.allowed for one in taken] == [True, True, False, False]
+    assert [one.readings[0].remaining for one in taken] == [30, 10, 10, 10]
 
 
 @every_kind
