@@ -88,6 +88,8 @@ class Running:
         async def reached() -> dict[str, Any]:
             found = await self.get(f"/api/v1/sales/{name}")
             assert {field: found.get(field) for field in expected} == expected, found
+            # Books that are not open yet do not heal either.
+            assert found.get("incarnation") or "healing" not in expected, found
             return dict(found)
 
         return dict(await eventually(reached, what=f"{name} as expected"))
