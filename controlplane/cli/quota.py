@@ -122,12 +122,14 @@ def get(
 @click.option("--all", "everybody", is_flag=True, help="All consumers.")
 @click.option("--yes", is_flag=True, help="Do not ask before all consumers are reset.")
 @server_option
+@output_option()
 def reset(
     policy: str,
     limit: str | None,
     keys: Sequence[str],
     consumer: str | None,
     server: str,
+    output: str,
     *,
     everybody: bool,
     yes: bool,
@@ -152,7 +154,8 @@ def reset(
             if done["next"] is None:
                 break
             named["next"] = done["next"]
-    click.echo(f"{policy}: {counted(forgotten, 'counter')} forgotten")
+    done = {"quota": policy, "forgotten": forgotten}
+    emit(done, output, lambda: click.echo(f"{policy}: {counted(forgotten)} forgotten"))
 
 
 @command.command(
@@ -180,9 +183,10 @@ def adjust(
     server: str,
     output: str,
 ) -> None:
-    """Charge a consumer units, or give some back, in each window of a limit.
+    """Charge a consumer units, or give some back.
 
-    It never goes below zero, and takes back nothing that earlier windows have counted.
+    In each window of the limit; it never goes below zero, and takes back nothing that earlier
+    windows have counted.
     """
     if (charge is None) == (give_back is None):
         raise click.UsageError("give either --charge or --give-back")
@@ -212,7 +216,10 @@ def adjust(
 def top(
     policy: str, limit: str | None, window: str | None, count: int, server: str, output: str
 ) -> None:
-    """List the consumers that have used most of a limit, in its present window."""
+    """List the consumers that have used most.
+
+    Of one limit, in its present window.
+    """
     wanted: dict[str, str | int] = {"count": count}
     wanted |= {"limit": limit} if limit else {}
     wanted |= {"window": window} if window else {}
@@ -332,6 +339,6 @@ def reset_words(instant: str | None) -> str:
     return f"{instant} ({since(instant)})" if instant else ""
 
 
-def counted(number: int, noun: str) -> str:
-    """Give a number of things in words."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+def counted(number: int) -> str:
+    """Give a number of counters in words."""
+    return f"{number} counter" + ("" if number == 1 else "s")

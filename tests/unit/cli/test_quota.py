@@ -98,6 +98,8 @@ async def test_a_consumer_is_charged_shown_and_forgotten(ask: AsyncSluice) -> No
     assert (forgotten.code, forgotten.out) == (0, "shop/model-api: 2 counters forgotten\n")
     rest = await ask("quota", "reset", POLICY, "--all", "--yes")
     assert rest.out == "shop/model-api: 2 counters forgotten\n"
+    none = await ask("quota", "reset", POLICY, "--all", "-o", "json")
+    assert none.json == {"quota": POLICY, "forgotten": 0}
     assert len((await ask("quota", "top", POLICY, "--limit", "per-key")).out.splitlines()) == 1
 
 
