@@ -21,6 +21,17 @@ FILTER_SOURCES := $(shell find filters -name target -prune -o -name fuzz -prune 
 LOAD := bench/load/target/release/sluice-load
 LOAD_SOURCES := $(shell find bench/load -name target -prune -o -type f \
 	\( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
+# A real Kubernetes API server for the tests; binaries built elsewhere can be named instead, by the
+# variables that envtest has.
+GO ?= go
+RIG_SOURCES := tests/cluster/rig/go.mod tests/cluster/rig/go.sum
+RIG := $(if $(TEST_ASSET_ETCD),,.rig/etcd) $(if $(TEST_ASSET_KUBE_APISERVER),,.rig/kube-apiserver)
+KUBE_VERSION := $(shell awk '$$1 == "require" && $$2 == "k8s.io/kubernetes" { print $$3 }' tests/cluster/rig/go.mod)
+KUBE_MINOR := $(word 2,$(subst ., ,$(KUBE_VERSION)))
+KUBE_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
+	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(KUBE_MINOR)
+# go.sum is checked in: no checksum database is needed, and some networks have none.
+GO_BUILD = cd tests/cluster/rig && GOSUMDB=off CGO_ENABLED=0 $(GO) build -mod=readonly -trimpath
 # Two workspaces: the filters are built for Wasm, the load generator for this machine.
 WORKSPACES := filters bench/load
 
@@ -74,10 +85,10 @@ demo: setup ## Run the whole stack on this machine: a sale, live in the terminal
 
 # ---------------------------------------------------------------------------------------- proving
 .PHONY: test
-test: lint test-rust test-python ## Lint, then every test: Rust, Python, and both against a real Envoy and Redis
+test: lint test-rust test-python ## Lint, then every test: Rust, Python, both against a real Envoy, Redis and API server
 
 .PHONY: test-python
-test-python: setup ## The Python tests, with a real Envoy and Redis
+test-python: setup rig ## The Python tests, with a real Envoy, Redis and Kubernetes API server
 	$(BIN)/python -m pytest -m "not soak"
 
 .PHONY: test-rust
@@ -85,6 +96,24 @@ test-rust: .venv/.done-rust ## The tests of the filters' logic, native
 	@for workspace in $(WORKSPACES); do \
 		$(CARGO) test --quiet --locked --manifest-path "$$workspace/Cargo.toml" --workspace; \
 	done
+
+.PHONY: rig
+rig: $(RIG) ## Build etcd and kube-apiserver for the tests (a few minutes, once)
+
+.rig/.done-go:
+	@command -v "$(GO)" >/dev/null || { echo "error: $(GO) is not on PATH: install Go 1.24 or newer (the tests build a Kubernetes API server), or name binaries by TEST_ASSET_ETCD and TEST_ASSET_KUBE_APISERVER" >&2; exit 1; }
+	@mkdir -p .rig
+	@touch $@
+
+.rig/etcd: $(RIG_SOURCES) .rig/.done-go
+	@echo "Building etcd"
+	@$(GO_BUILD) -o "$(CURDIR)/$@" -ldflags "-s -w" go.etcd.io/etcd/server/v3
+	@touch $@
+
+.rig/kube-apiserver: $(RIG_SOURCES) .rig/.done-go
+	@echo "Building kube-apiserver $(KUBE_VERSION) (three minutes the first time)"
+	@$(GO_BUILD) -o "$(CURDIR)/$@" -ldflags "-s -w $(KUBE_FLAGS)" k8s.io/kubernetes/cmd/kube-apiserver
+	@touch $@
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, cargo fmt, cargo clippy
@@ -135,5 +164,5 @@ wheel: setup ## Build dist/*.whl, filters and scripts included
 
 .PHONY: clean
 clean: ## Remove all that was built or fetched
-	rm -rf .venv dist filters/target bench/load/target controlplane/filters/*.wasm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .rig dist filters/target bench/load/target controlplane/filters/*.wasm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
