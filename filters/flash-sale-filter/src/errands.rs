@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use identity::keyring::KEYRING;
 use identity::UserKey;
-use link::{Command, Lane, Moment, Outcome, Script, Value};
+use link::{Command, Lane, Moment, Outcome, Script, Value, Via};
 use sale::admission::{Batch, Verdict, Word};
 use sale::books::{Books, Errand, ErrandKind, Reading};
-use sale::config::{Sale, Via};
+use sale::config::Sale;
 use sale::keyring::Keyring;
 use sale::replies::{self, Item};
 

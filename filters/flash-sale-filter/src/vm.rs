@@ -5,14 +5,12 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use core::time::Duration;
-
 use host::ContextId;
 use identity::hashing::Named;
 use link::{Clock, Moment};
 use sale::answers::Outcome;
 use sale::books::{Books, Now};
-use sale::config::{Redis, Sale, Settings, Via};
+use sale::config::{Sale, Settings};
 use sale::draw::Dice;
 use sale::keyring::Keyring;
 use sale::verified::VerifiedPasses;
@@ -112,7 +110,7 @@ impl Vm {
         wall_us: u64,
     ) {
         self.clock.anchor(now.as_nanos() / 1_000, wall_us);
-        let link = link_settings(&settings.redis, password);
+        let link = settings.redis.settings(password);
         let replicated = settings.sales.iter().any(|sale| sale.replicated());
         self.worker.roots.adopt(root, Rc::new(settings));
         self.activate(now);
@@ -334,17 +332,4 @@ impl Filter for FlashSale {
     fn count() {
         with(Vm::count_links);
     }
-}
-
-fn link_settings(redis: &Redis, password: String) -> link::Settings {
-    let deadline = Duration::from_millis(redis.deadline_ms);
-    let mut settings = link::Settings::with_deadline(&*redis.cluster, deadline);
-    settings.username.clone_from(&redis.username);
-    settings.password = password;
-    settings.database = redis.database;
-    settings.via = match redis.via {
-        Via::Direct => link::Via::Direct,
-        Via::Proxy => link::Via::Proxy,
-    };
-    settings
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::resp::Bounds;
 
 /// Which way the bytes go behind the bridge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 pub enum Via {
     /// Straight to one Redis server.
     #[default]

@@ -5,13 +5,10 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use core::time::Duration;
-
 use host::ContextId;
 use identity::hashing::Named;
 use identity::IdentityKey;
 use link::{Clock, Moment, Script};
-use quota::config::{Redis, Via};
 use quota::failure::Reason;
 use quota::known::Known;
 use quota::local::Local;
@@ -120,7 +117,7 @@ impl Vm {
         wall_us: u64,
     ) {
         self.clock.anchor(now.as_nanos() / 1_000, wall_us);
-        let link = link_settings(&desk.settings.redis, password);
+        let link = desk.settings.redis.settings(password);
         self.worker.roots.adopt(root, desk);
         self.activate(now);
         self.wire.link.adopt(root, link, now);
@@ -290,17 +287,4 @@ impl Filter for Quota {
     fn count() {
         with(Vm::count_link);
     }
-}
-
-fn link_settings(redis: &Redis, password: String) -> link::Settings {
-    let deadline = Duration::from_millis(redis.deadline_ms);
-    let mut settings = link::Settings::with_deadline(&*redis.cluster, deadline);
-    settings.username.clone_from(&redis.username);
-    settings.password = password;
-    settings.database = redis.database;
-    settings.via = match redis.via {
-        Via::Direct => link::Via::Direct,
-        Via::Proxy => link::Via::Proxy,
-    };
-    settings
 }

@@ -22,7 +22,7 @@ pub struct Settings {
     /// `namespace/name` of the gateway.
     pub gateway: String,
     /// How Redis is reached.
-    pub redis: Redis,
+    pub redis: link::Server,
     /// Workers that share the limits while Redis is away, at least 1.
     pub workers: u64,
     /// The policies.
@@ -31,34 +31,6 @@ pub struct Settings {
     pub plans: Vec<Rc<Plan>>,
     pub(crate) routes: HashMap<Box<[u8]>, usize, Named>,
     pub(crate) otherwise: usize,
-}
-
-/// How Redis is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Redis {
-    /// The Envoy cluster of the bridge to Redis.
-    pub cluster: String,
-    /// How long a decision may take, in milliseconds.
-    pub deadline_ms: u64,
-    /// The user name for AUTH; empty for the default user.
-    pub username: String,
-    /// The environment variable that holds the password; empty when there is none.
-    pub password_env: String,
-    /// The database number.
-    pub database: u32,
-    /// Straight to Redis, or through Envoy's Redis proxy, which hides the server behind it.
-    pub via: Via,
-}
-
-/// What stands between the bridge and Redis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum Via {
-    /// Nothing.
-    #[default]
-    Direct,
-    /// Envoy's Redis proxy.
-    Proxy,
 }
 
 /// One policy.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::checks::{document_as, within, words};
 use self::limit::LimitParameters;
-use crate::config::{Answer, Policy, Redis, Settings};
+use crate::config::{Answer, Policy, Settings};
 use crate::consumer::Key;
 use crate::plan::Plan;
 use crate::usage::{self, PointerError};
@@ -35,7 +35,7 @@ fn settings(document: &[u8]) -> Result<Settings, String> {
         return Err(format!("version: {version} is not {VERSION}, the one this filter reads"));
     }
     let parameters: Parameters = document_as(document)?;
-    parameters.redis.check()?;
+    parameters.redis.check().map_err(|error| format!("redis.{error}"))?;
     within("workers", parameters.workers, 1, 1 << 20)?;
     let (mut shared, mut names) = (Shared::default(), HashSet::new());
     let mut policies = Vec::with_capacity(parameters.policies.len());
@@ -70,7 +70,7 @@ struct Parameters {
     #[serde(rename = "version")]
     _version: u32,
     gateway: String,
-    redis: Redis,
+    redis: link::Server,
     workers: u64,
     policies: Vec<PolicyParameters>,
     routes: HashMap<String, Vec<usize>>,
@@ -154,15 +154,6 @@ impl Plans<'_> {
         let policy = |place: usize| Some((place, Rc::clone(self.policies.get(place)?)));
         let plan = |list: Vec<usize>| Plan::new(list.into_iter().filter_map(policy).collect());
         self.lists.into_iter().map(|list| Rc::new(plan(list))).collect()
-    }
-}
-
-impl Redis {
-    fn check(&self) -> Result<(), String> {
-        if self.cluster.is_empty() {
-            return Err("redis.cluster: empty".into());
-        }
-        within("redis.deadlineMs", self.deadline_ms, 1, 60_000)
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use crate::answers::{Answer, Refusal, REFUSALS};
-use crate::config::{Durability, Keys, OnRedisFailure, PassRule, Redis, Sale, Settings, Source};
+use crate::config::{Durability, Keys, OnRedisFailure, PassRule, Sale, Settings, Source};
 use crate::denied::DeniedUsers;
 use crate::draw::Draw;
 use crate::networks::Networks;
@@ -26,7 +26,7 @@ pub(crate) fn read(document: &[u8]) -> Result<Settings, String> {
         return Err(format!("version: {version} is not {VERSION}, the one this filter reads"));
     }
     let parameters: Parameters = document_as(document)?;
-    parameters.redis.check()?;
+    parameters.redis.check().map_err(|error| format!("redis.{error}"))?;
     within("pollMs", parameters.poll_ms, 10, 600_000)?;
     let mut sales = Vec::with_capacity(parameters.sales.len());
     let mut tags = HashSet::new();
@@ -64,7 +64,7 @@ struct Parameters {
     #[serde(rename = "version")]
     _version: u32,
     gateway: String,
-    redis: Redis,
+    redis: link::Server,
     poll_ms: u64,
     sales: Vec<SaleParameters>,
     routes: HashMap<String, usize>,
@@ -150,15 +150,6 @@ impl Responses {
             Refusal::Unavailable => &mut self.unavailable,
             Refusal::Suspended => &mut self.suspended,
         })
-    }
-}
-
-impl Redis {
-    fn check(&self) -> Result<(), String> {
-        if self.cluster.is_empty() {
-            return Err("redis.cluster: empty".into());
-        }
-        within("redis.deadlineMs", self.deadline_ms, 1, 60_000)
     }
 }
 
