@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from controlplane.model.durations import Duration
 from controlplane.model.meta import Model, Resource
-from controlplane.model.rules import Broken, demand
+from controlplane.model.rules import Broken, Rule, demand
 from controlplane.model.scalars import ADDRESS, ENVIRONMENT_VARIABLE, PRINTABLE, PreciseHostname
 
 FilePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=PRINTABLE)]
@@ -65,15 +65,27 @@ class RedisSettings(Model):
         )
     )
 
+    PORT: ClassVar = Rule(
+        "must end in a port between 1 and 65535",
+        "!self.address.matches(':[0-9]{1,5}$')"
+        " || (int(self.address.substring(self.address.lastIndexOf(':') + 1)) >= 1"
+        " && int(self.address.substring(self.address.lastIndexOf(':') + 1)) <= 65535)",
+        "address",
+    )
+    ONLY_ZERO: ClassVar = Rule(
+        "cannot be chosen with via Proxy, which knows only 0: remove it",
+        "self.via != 'Proxy' || self.database == 0",
+        "database",
+    )
+
     @model_validator(mode="after")
     def _reachable(self) -> Self:
         broken: list[Broken] = []
         if not 1 <= self.port <= 65535:  # noqa: PLR2004 the range of TCP ports
-            broken.append((("address",), "must end in a port between 1 and 65535"))
+            broken.append(self.PORT.broken())
         if self.via == "Proxy" and self.database:
             # Envoy's Redis proxy would take every command to database 0, and say nothing.
-            message = "cannot be chosen with via Proxy, which knows only 0: remove it"
-            broken.append((("database",), message))
+            broken.append(self.ONLY_ZERO.broken())
         demand(broken)
         return self
 
@@ -102,10 +114,17 @@ class FilterSettings(Model):
         "was started with.",
     )
 
+    LOCAL: ClassVar = Rule(
+        "applies only to source Local: remove it",
+        "self.source != 'Remote' || !has(self.directory)",
+        "directory",
+        "Forbidden",
+    )
+
     @model_validator(mode="after")
     def _local_only(self) -> Self:
         if self.source == "Remote" and self.directory is not None:
-            demand([(("directory",), "applies only to source Local: remove it")])
+            demand([self.LOCAL.broken()])
         return self
 
 

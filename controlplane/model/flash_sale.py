@@ -11,13 +11,13 @@ import hashlib
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from controlplane.model.durations import Duration, Instant, format_duration
 from controlplane.model.meta import Model, Resource
 from controlplane.model.networks import Network
 from controlplane.model.responses import Outcome, ResolvedResponse, Responses, resolve
-from controlplane.model.rules import Broken, demand, fail
+from controlplane.model.rules import Broken, OneOf, Rule, ValueRule, demand
 from controlplane.model.scalars import (
     EPOCH,
     PASS_COOKIE,
@@ -33,15 +33,22 @@ DEFAULT_REDRAW: Final = timedelta(seconds=60)
 _MAX_COOKIE: Final = 64
 
 
-def _whole_step(lowest: timedelta) -> AfterValidator:
+def _whole_step(lowest: timedelta) -> ValueRule:
     """Zero switches an interval off; anything else is long enough to mean something."""
+    shown = format_duration(lowest)
+    return ValueRule(
+        f"must be 0s or at least {shown}",
+        f"duration(self) == duration('0s') || duration(self) >= duration('{shown}')",
+        holds=lambda value: not timedelta(0) < value < lowest,
+    )
 
-    def check(value: timedelta) -> timedelta:
-        if timedelta(0) < value < lowest:
-            raise fail(f"must be 0s or at least {format_duration(lowest)}")
-        return value
 
-    return AfterValidator(check)
+TARGET_TWICE: Final = "is named twice: remove one"
+SAME_TARGET: Final = (
+    "self.targetRefs.exists_one(b, a.kind == b.kind && a.name == b.name"
+    " && a.?sectionName.orValue('') == b.?sectionName.orValue(''))"
+)
+"""CEL: of the targets that are the same as `a` there is one, itself."""
 
 
 class TargetRef(Model):
@@ -65,10 +72,14 @@ class Schedule(Model):
         None, description="When it closes; without it, when it is sold out."
     )
 
+    LATER: ClassVar = Rule(
+        "must be after startTime", "!has(self.endTime) || self.endTime > self.startTime", "endTime"
+    )
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.end_time is not None and self.end_time <= self.start_time:
-            demand([(("endTime",), "must be after startTime")])
+            demand([self.LATER.broken()])
         return self
 
 
@@ -107,10 +118,17 @@ class Admission(Model):
         "`10s` is classic.",
     )
 
+    ROUNDS: ClassVar = Rule(
+        "applies only to draw PerUser: remove it",
+        "self.draw != 'PerRequest' || !has(self.redrawInterval)",
+        "redrawInterval",
+        "Forbidden",
+    )
+
     @model_validator(mode="after")
     def _rounds_need_users(self) -> Self:
         if self.draw == "PerRequest" and self.redraw_interval is not None:
-            demand([(("redrawInterval",), "applies only to draw PerUser: remove it")])
+            demand([self.ROUNDS.broken()])
         return self
 
     @property
@@ -141,15 +159,15 @@ class Identity(Model):
         "may be secrets.",
     )
 
+    SOURCE: ClassVar = OneOf(
+        ("header", "cookie", "clientAddress"),
+        "needs one of header, cookie or clientAddress",
+        "only one source is allowed, and {first} is given too: remove one",
+    )
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name, value in self._sources().items() if value is not None]
-        if not given:
-            demand([((), "needs one of header, cookie or clientAddress")])
-        demand(
-            ((name,), f"only one source is allowed, and {given[0]} is given too: remove one")
-            for name in given[1:]
-        )
+        demand(self.SOURCE.broken(self._sources()))
         return self
 
     def _sources(self) -> dict[str, object]:
@@ -236,13 +254,17 @@ class FlashSaleSpec(Model):
         "1", description="A new value starts the sale afresh, with empty books."
     )
 
+    TWICE: ClassVar = Rule(
+        TARGET_TWICE, f"self.targetRefs.all(a, {SAME_TARGET})", "targetRefs", "Duplicate"
+    )
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         broken: list[Broken] = []
         seen: set[TargetRef] = set()
         for index, target in enumerate(self.target_refs):
             if target in seen:
-                broken.append((("targetRefs", index), "is named twice: remove one"))
+                broken.append(self.TWICE.broken("targetRefs", index))
             seen.add(target)
         demand(broken)
         return self
@@ -254,7 +276,7 @@ class FlashSaleSpec(Model):
 
 
 class FlashSale(Resource):
-    """One flash sale, attached to HTTPRoutes; short name `fsale`."""
+    """One flash sale, attached to HTTPRoutes; short name `fs`."""
 
     API_VERSIONS: ClassVar[tuple[str, ...]] = ("sluice.dev/v1alpha1",)
 
@@ -264,12 +286,18 @@ class FlashSale(Resource):
     kind: Literal["FlashSale"] = Field("FlashSale", description="The kind.")
     spec: FlashSaleSpec = Field(description="What the operator wants.")
 
+    OWN_COOKIE: ClassVar = Rule(
+        "must differ from identity.cookie: the pass would overwrite the user's id",
+        "!has(self.spec.pass) || !has(self.spec.pass.cookieName) || !has(self.spec.identity.cookie)"
+        " || self.spec.pass.cookieName != self.spec.identity.cookie",
+        "spec.pass.cookieName",
+    )
+
     @model_validator(mode="after")
     def _pass_keeps_identity(self) -> Self:
         cookie = self.spec.identity.cookie
         if cookie is not None and cookie == self.pass_cookie:
-            message = "must differ from identity.cookie: the pass would overwrite the user's id"
-            demand([(("spec", "pass", "cookieName"), message)])
+            demand([self.OWN_COOKIE.broken()])
         return self
 
     @property

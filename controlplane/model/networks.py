@@ -11,24 +11,32 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from controlplane.model.rules import fail
+from controlplane.model.rules import Rule, fail
+
+NETWORK = Rule("must be a network such as 203.0.113.0/24 or 2001:db8::/32", "isIP(self) || isCIDR(self)")
+PREFIXED = Rule("must have a prefix length", "!isIP(self)")
+EXACT = Rule(
+    "must have no bits set behind the prefix", "!isCIDR(self) || cidr(self) == cidr(self).masked()"
+)
 
 
 def _network(text: str) -> str:
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        raise fail("must be a network such as 203.0.113.0/24 or 2001:db8::/32") from None
+        raise fail(NETWORK.message) from None
     address, slash, prefix = text.partition("/")
     if not slash:
-        raise fail("must have a prefix length", f"did you mean {network}?")
+        raise fail(PREFIXED.message, f"did you mean {network}?")
     if prefix != str(network.prefixlen):
         raise fail("must have a prefix length in digits", f"did you mean {network}?")
     if ip_network(address).network_address != network.network_address:
         meant = f"did you mean {network} or {address}/{network.max_prefixlen}?"
-        raise fail("must have no bits set behind the prefix", meant)
+        raise fail(EXACT.message, meant)
     return str(network)
 
 
-Network = Annotated[str, Field(min_length=1, max_length=49), AfterValidator(_network)]
+Network = Annotated[
+    str, Field(min_length=1, max_length=49), AfterValidator(_network), NETWORK, PREFIXED, EXACT
+]
 """A network in canonical CIDR form."""

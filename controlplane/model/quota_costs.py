@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from controlplane.model.durations import Duration, milliseconds
 from controlplane.model.meta import Model
-from controlplane.model.rules import Broken, demand, fail
+from controlplane.model.rules import Broken, Rule, ValueRule, demand
 from controlplane.model.scalars import JSON_POINTER, HeaderName
 
 MAX_UNITS: Final = 1_000_000_000
@@ -21,6 +21,11 @@ _TOTAL: Final = "/usage/total_tokens"
 _INPUT: Final = "/usage/prompt_tokens"
 _OUTPUT: Final = "/usage/completion_tokens"
 _CACHED: Final = "/usage/prompt_tokens_details/cached_tokens"
+
+_ANY_WEIGHT: Final = "has(self.input) || has(self.output) || has(self.cached)"
+_ANY_ABOVE_ZERO: Final = " || ".join(
+    f"(has(self.{name}) && self.{name}.weight > 0.0)" for name in ("input", "output", "cached")
+)
 
 JsonPointer = Annotated[str, Field(min_length=1, max_length=128, pattern=JSON_POINTER)]
 
@@ -55,10 +60,16 @@ class ResolvedCost:
     response: ResolvedResponseCost | None
 
 
-def _whole_thousandths(value: float) -> float:
-    if abs(value * _THOUSANDTHS - round(value * _THOUSANDTHS)) > 1e-6:  # noqa: PLR2004 rounding
-        raise fail("must have at most three decimals")
-    return value
+def _is_whole(thousandths: float) -> bool:
+    return abs(thousandths - round(thousandths)) <= 1e-6  # noqa: PLR2004 rounding
+
+
+_WHOLE_THOUSANDTHS: Final = ValueRule(
+    "must have at most three decimals",
+    "self * 1000.0 - double(int(self * 1000.0 + 0.5)) <= 0.000001"
+    " && self * 1000.0 - double(int(self * 1000.0 + 0.5)) >= -0.000001",
+    holds=lambda value: _is_whole(value * _THOUSANDTHS),
+)
 
 
 class TokenWeight(Model):
@@ -70,7 +81,7 @@ class TokenWeight(Model):
         "the field is described with.",
     )
     weight: Annotated[
-        float, Field(ge=0, le=1000, allow_inf_nan=False), AfterValidator(_whole_thousandths)
+        float, Field(ge=0, le=1000, allow_inf_nan=False), _WHOLE_THOUSANDTHS
     ] = Field(1.0, description="Units for each token, in thousandths at the finest.")
 
     @property
@@ -121,19 +132,34 @@ class ResponseCost(Model):
         )
     )
 
+    TOTAL_OR_WEIGHTS: ClassVar = Rule(
+        "cannot be given together with {first}: remove one",
+        f"!has(self.pointer) || !({_ANY_WEIGHT})",
+        "pointer",
+        "Forbidden",
+        {"first": "has(self.input) ? 'input' : has(self.output) ? 'output' : 'cached'"},
+    )
+    NOTHING: ClassVar = Rule(
+        "must be above 0: nothing would count",
+        f"!({_ANY_WEIGHT}) || {_ANY_ABOVE_ZERO}",
+    )
+    CACHED_OF_INPUT: ClassVar = Rule(
+        "is taken out of input, which is missing: add it, or cachedInInput: false",
+        "!has(self.cached) || !self.cachedInInput || has(self.input)",
+        "cached",
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         weights = {"input": self.input, "output": self.output, "cached": self.cached}
         given = {name: one for name, one in weights.items() if one is not None}
         broken: list[Broken] = []
         if self.pointer is not None and given:
-            message = f"cannot be given together with {next(iter(given))}: remove one"
-            broken.append((("pointer",), message))
+            broken.append(self.TOTAL_OR_WEIGHTS.broken(first=next(iter(given))))
         if given and not any(one.milli for one in given.values()):
-            broken.append(((next(iter(given)), "weight"), "must be above 0: nothing would count"))
+            broken.append(self.NOTHING.broken(next(iter(given)), "weight"))
         if self.cached is not None and self.cached_in_input and self.input is None:
-            message = "is taken out of input, which is missing: add it, or cachedInInput: false"
-            broken.append((("cached",), message))
+            broken.append(self.CACHED_OF_INPUT.broken())
         demand(broken)
         return self
 
@@ -170,17 +196,29 @@ class Cost(Model):
         None, description="Tokens that the response tells; `{}` for the defaults."
     )
 
+    BY_RESPONSE: ClassVar = tuple(
+        Rule(
+            "cannot be given together with response: remove one",
+            f"!has(self.response) || !has(self.{name})",
+            name,
+            "Forbidden",
+        )
+        for name in ("number", "header")
+    )
+    NOTHING: ClassVar = Rule(
+        "must be at least 1: nothing would ever count",
+        "!has(self.number) || self.number > 0 || has(self.header) || has(self.response)",
+        "number",
+    )
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         broken: list[Broken] = []
         if self.response is not None:
-            broken += [
-                ((name,), "cannot be given together with response: remove one")
-                for name, value in (("number", self.number), ("header", self.header))
-                if value is not None
-            ]
+            given = zip(self.BY_RESPONSE, (self.number, self.header), strict=True)
+            broken += [rule.broken() for rule, value in given if value is not None]
         elif self.number == 0 and self.header is None:
-            broken.append((("number",), "must be at least 1: nothing would ever count"))
+            broken.append(self.NOTHING.broken())
         demand(broken)
         return self
 

@@ -7,18 +7,23 @@ a request does not carry is no error by itself: without `required` the limit lea
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from controlplane.model.meta import Model
-from controlplane.model.rules import demand
+from controlplane.model.rules import OneOf, demand
 from controlplane.model.scalars import NO_SPACE, PRINTABLE, CookieName, HeaderName
 
 KeySource = Literal["header", "cookie", "query", "clientAddress", "path", "route", "literal"]
 
 WILDCARD: Final = "*"
 """Stands for any text, the empty one too, in the consumers of an override."""
+
+NEVER_LITERAL: Final = "never occurs: this part of the key is always {literal}"
+NEVER_PATH: Final = "never occurs: a path begins with /"
+NO_ADDRESS: Final = "must be an address such as 203.0.113.7, or a network such as 203.0.113.0/24"
+NEVER_ADDRESS: Final = "never occurs with this prefix"
 
 QueryName = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_SPACE)]
 
@@ -69,17 +74,18 @@ class KeyPart(Model):
         "`responses.unidentified`. By default the limit does not apply to it.",
     )
 
+    KIND: ClassVar = OneOf(
+        get_args(KeySource),
+        "needs one of header, cookie, query, clientAddress, path, route or literal",
+        "{first} is given too: remove one, or make it a part of its own",
+    )
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        given = [name for name, value in self._kinds().items() if value is not None]
-        if not given:
-            kinds = list(self._kinds())
-            demand([((), f"needs one of {', '.join(kinds[:-1])} or {kinds[-1]}")])
-        also = f"{given[0]} is given too: remove one, or make it a part of its own"
-        demand(((name,), also) for name in given[1:])
+        demand(self.KIND.broken(self._kinds()))
         return self
 
-    def _kinds(self) -> dict[KeySource, object]:
+    def _kinds(self) -> dict[str, object]:
         return {
             "header": self.header,
             "cookie": self.cookie,
@@ -93,7 +99,9 @@ class KeyPart(Model):
     @property
     def source(self) -> KeySource:
         """Which of the kinds is given."""
-        return next(name for name, value in self._kinds().items() if value is not None)
+        kinds = self._kinds()
+        sources: tuple[KeySource, ...] = get_args(KeySource)
+        return next(name for name in sources if kinds[name] is not None)
 
     @property
     def title(self) -> str:
@@ -106,9 +114,9 @@ class KeyPart(Model):
         if WILDCARD in value:
             return None
         if self.literal is not None and value != self.literal:
-            return f"never occurs: this part of the key is always {self.literal}"
+            return NEVER_LITERAL.format(literal=self.literal)
         if self.path is not None and not value.startswith("/"):
-            return "never occurs: a path begins with /"
+            return NEVER_PATH
         return None if self.client_address is None else _address(value, self.client_address)
 
 
@@ -117,10 +125,10 @@ def _address(value: str, prefix: AddressPrefix) -> str | None:
     try:
         network = ip_network(value, strict=False)
     except ValueError:
-        return "must be an address such as 203.0.113.7, or a network such as 203.0.113.0/24"
+        return NO_ADDRESS
     length = prefix.ipv4_prefix if network.version == 4 else prefix.ipv6_prefix  # noqa: PLR2004
     whole = ip_network(f"{network.network_address}/{length}", strict=False)
     meant = str(whole.network_address) if length == whole.max_prefixlen else str(whole)
     if value == meant:
         return None
-    return f"never occurs with this prefix: did you mean {meant}?"
+    return f"{NEVER_ADDRESS}: did you mean {meant}?"

@@ -6,7 +6,7 @@ command line and the documentation cannot disagree about them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,20 @@ from controlplane.model.quota_windows import (
     Window,
     one_amount,
 )
+from controlplane.model.quota_limit_rules import (
+    COST_TOO_HIGH,
+    COUNT_ALIKE,
+    DOUBLE_PART,
+    OF_TOKENS,
+    OTHER_LENGTH,
+    OVERRIDE_RULES,
+    OVERRIDE_TOO_SMALL,
+    OVERRIDE_TWICE,
+    RESERVE_TOO_HIGH,
+    WRITTEN_THERE,
+    ZONE_OF_CALENDAR,
+)
+from controlplane.model.quota_window_rules import HAS_WINDOWS, WINDOW_RULES
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import LABEL
 
@@ -98,6 +112,20 @@ class Limit(Model):
         description="Other numbers for some consumers; the first that fits counts.",
     )
 
+    AMOUNT: ClassVar = one_amount("requests, tokens or windows", unless=HAS_WINDOWS)
+    RULES: ClassVar = (
+        *WRITTEN_THERE.values(),
+        *WINDOW_RULES,
+        COUNT_ALIKE,
+        OTHER_LENGTH,
+        ZONE_OF_CALENDAR,
+        DOUBLE_PART,
+        OF_TOKENS,
+        COST_TOO_HIGH,
+        RESERVE_TOO_HIGH,
+        *OVERRIDE_RULES,
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         demand(self._amounts())
@@ -151,11 +179,11 @@ class Limit(Model):
 
     def _amounts(self) -> Iterator[Broken]:
         if not self.windows:
-            yield from one_amount(self.requests, self.tokens, "requests, tokens or windows")
+            yield from self.AMOUNT.broken({"requests": self.requests, "tokens": self.tokens})
             return
-        for name in ("requests", "tokens", "per", "burst", "unit"):
+        for name, rule in WRITTEN_THERE.items():
             if getattr(self, name) is not None:
-                yield (name,), "cannot be given together with windows: write it there"
+                yield rule.broken()
 
     def _windows(self) -> Iterator[Broken]:
         seen: set[str] = set()
@@ -165,32 +193,30 @@ class Limit(Model):
             found = [((*place, *path), message) for path, message in window.broken(self.algorithm)]
             yield from found
             if window.counts != counts:
-                yield (*place, window.counts), f"all windows of a limit count the same: {counts}"
+                yield COUNT_ALIKE.broken(*place, window.counts, counts=counts)
             if not found:
                 name = window.resolve(self.algorithm, self.zone).id
                 if name in seen:
-                    yield place, "has the length of another window of the limit: remove one"
+                    yield OTHER_LENGTH.broken(*place)
                 seen.add(name)
         if self.time_zone is not None and self.algorithm != "Calendar":
-            yield ("timeZone",), "goes with algorithm Calendar only: remove it"
+            yield ZONE_OF_CALENDAR.broken()
 
     def _keys(self) -> Iterator[Broken]:
         titles = [part.title.lower() if part.header else part.title for part in self.key]
         for index, title in enumerate(titles):
             if title in titles[:index]:
-                yield ("key", index), "is in the key already: remove one"
+                yield DOUBLE_PART.broken("key", index)
 
     def _costs(self) -> Iterator[Broken]:
         response = self.cost.response
         if response is not None and self.counts == "requests":
-            message = "counts tokens: write tokens in place of requests, or remove it"
-            yield ("cost", "response"), message
+            yield OF_TOKENS.broken()
             return
         most = _smallest(self.resolved)
         taken, field = self._least_room()
         if most is not None and taken > most:
-            message = f"must be at most {most}, the smallest amount: no request would ever pass"
-            yield field, message
+            yield COST_TOO_HIGH.broken(*field, most=most)
 
     def _least_room(self) -> tuple[int, tuple[str, ...]]:
         """The units that must be free for a request to pass, and the field that says so."""
@@ -206,13 +232,13 @@ class Limit(Model):
         for index, one in enumerate(self.overrides):
             found = list(one.broken(self.key, given, self.algorithm))
             if any(one.consumer == before.consumer for before in self.overrides[:index]):
-                found.append((("consumer",), "has an override already: remove one"))
+                found.append(OVERRIDE_TWICE.broken("consumer"))
             if not found:
                 most = _smallest(one.resolve(given, self.algorithm, self.zone).windows)
                 if most is not None and taken > most:
                     name = ".".join(field)
-                    message = f"no request would ever pass: {name} is {taken}, more than {most}"
-                    found.append(((), message))
+                    message = OVERRIDE_TOO_SMALL.message
+                    found.append(((), f"{message}: {name} is {taken}, more than {most}"))
             yield from ((("overrides", index, *path), message) for path, message in found)
 
 

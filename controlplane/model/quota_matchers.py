@@ -6,17 +6,34 @@ does. Its expressions are those of a small engine (see `lite_expressions`).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from controlplane.model.lite_expressions import lite_expression_error
 from controlplane.model.meta import Model
-from controlplane.model.route import Method, path_error
-from controlplane.model.rules import Broken, demand
-from controlplane.model.scalars import PRINTABLE, HeaderName
+from controlplane.model.paths import PATH_RULES, path_error
+from controlplane.model.route import Method
+from controlplane.model.rules import Broken, Rule, demand
+from controlplane.model.scalars import PRINTABLE, HeaderName, distinct
 
 Comparison = Literal["Exact", "RegularExpression", "Present"]
+
+# RE2, as Kubernetes has it, refuses nearly what the filter's engine refuses; the rest is told by
+# the controller. The comparison is of no interest: an expression that does not compile is an error.
+_EXPRESSION: Final = (
+    Rule(
+        "must be a regular expression without look-around and back-references",
+        "self.type != 'RegularExpression' || ''.matches(self.?value.orValue('')) in [true, false]",
+        "value",
+    ),
+    Rule(
+        "must do without Unicode classes",
+        "self.type != 'RegularExpression'"
+        r""" || !self.?value.orValue('').matches(r'(^|[^\\])(\\\\)*\\[pP]')""",
+        "value",
+    ),
+)
 
 
 class QuotaPathMatch(Model):
@@ -29,6 +46,16 @@ class QuotaPathMatch(Model):
     )
     value: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
         description="Path, or expression: without look-around, back-references and `\\p`."
+    )
+
+    EXPRESSION: ClassVar = _EXPRESSION
+    PATH: ClassVar = tuple(
+        Rule(
+            rule.message,
+            f"self.type == 'RegularExpression' || {rule.cel.replace('self', 'self.value')}",
+            "value",
+        )
+        for rule in PATH_RULES
     )
 
     @model_validator(mode="after")
@@ -53,12 +80,27 @@ class QuotaHeaderMatch(Model):
         None, description="Value, or expression; none with `Present`."
     )
 
+    ANY: ClassVar = Rule(
+        "is not compared with type Present: remove it",
+        "self.type != 'Present' || !has(self.value)",
+        "value",
+        "Forbidden",
+    )
+    SOME: ClassVar = Rule(
+        "is required with type {type}; any value is type Present",
+        "self.type == 'Present' || has(self.value)",
+        "value",
+        "Required",
+        {"type": "self.type"},
+    )
+    EXPRESSION: ClassVar = _EXPRESSION
+
     @model_validator(mode="after")
     def _readable(self) -> Self:
         if self.type == "Present" and self.value is not None:
-            demand([(("value",), "is not compared with type Present: remove it")])
+            demand([self.ANY.broken()])
         if self.type != "Present" and self.value is None:
-            demand([(("value",), f"is required with type {self.type}; any value is type Present")])
+            demand([self.SOME.broken(type=self.type)])
         if self.type == "RegularExpression":
             wrong = lite_expression_error(self.value or "")
             demand([] if wrong is None else [(("value",), wrong)])
@@ -68,18 +110,25 @@ class QuotaHeaderMatch(Model):
 class Matcher(Model):
     """Conditions that must all hold."""
 
-    methods: tuple[Method, ...] = Field((), max_length=9, description="Any of these methods.")
+    methods: tuple[Method, ...] = Field(
+        (), max_length=9, json_schema_extra=distinct(), description="Any of these methods."
+    )
     path: QuotaPathMatch | None = Field(None, description="On the path.")
     headers: tuple[QuotaHeaderMatch, ...] = Field(
         (), max_length=16, description="On headers; all of them."
+    )
+
+    SOMETHING: ClassVar = Rule(
+        "needs one of methods, path or headers; a limit for all has no when",
+        "has(self.path) || size(self.?methods.orValue([])) + size(self.?headers.orValue([])) > 0",
+        reason="Required",
     )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         broken: list[Broken] = []
         if not self.methods and self.path is None and not self.headers:
-            message = "needs one of methods, path or headers; a limit for all has no when"
-            broken.append(((), message))
+            broken.append(self.SOMETHING.broken())
         for index, method in enumerate(self.methods):
             if method in self.methods[:index]:
                 broken.append((("methods", index), f"{method} is named twice: remove one"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,14 @@ from controlplane.model.quota_windows import (
     bucket_broken,
     one_amount,
 )
-from controlplane.model.rules import demand
+from controlplane.model.quota_limit_rules import (
+    NO_KEY,
+    OTHER_COUNT,
+    OTHER_KEY,
+    OTHER_WINDOWS,
+)
+from controlplane.model.quota_window_rules import BUCKET_ONLY
+from controlplane.model.rules import Rule, demand
 from controlplane.model.scalars import PRINTABLE
 
 if TYPE_CHECKING:
@@ -53,9 +60,11 @@ class OverrideWindow(Model):
         None, description="TokenBucket only: units at once; without it as the limit says."
     )
 
+    AMOUNT: ClassVar = one_amount("requests or tokens")
+
     @model_validator(mode="after")
     def _counted(self) -> Self:
-        demand(one_amount(self.requests, self.tokens))
+        demand(self.AMOUNT.broken({"requests": self.requests, "tokens": self.tokens}))
         return self
 
     @property
@@ -90,25 +99,45 @@ class Override(Model):
         (), max_length=4, description="Numbers for each window, in the order of the limit's."
     )
 
+    WITHOUT_LIMIT: ClassVar = tuple(
+        Rule(
+            "cannot be given together with unlimited: remove one",
+            f"!self.unlimited || !has(self.{name})",
+            name,
+            "Forbidden",
+        )
+        for name in ("requests", "tokens", "burst", "windows")
+    )
+    WRITTEN_THERE: ClassVar = tuple(
+        Rule(
+            "cannot be given together with windows: write it there",
+            f"self.unlimited || !has(self.windows) || !has(self.{name})",
+            name,
+            "Forbidden",
+        )
+        for name in ("requests", "tokens", "burst")
+    )
+    AMOUNT: ClassVar = one_amount(
+        "requests, tokens, windows or unlimited: true",
+        unless="self.unlimited || size(self.?windows.orValue([])) > 0",
+    )
+
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:
         demand(self._conflicts())
         return self
 
     def _conflicts(self) -> Iterator[Broken]:
-        names = ("requests", "tokens", "burst")
-        given = [name for name in names if getattr(self, name) is not None]
-        if self.windows:
-            given.append("windows")
         if self.unlimited:
-            for name in given:
-                yield (name,), "cannot be given together with unlimited: remove one"
+            yield from (rule.broken() for rule in self.WITHOUT_LIMIT if self._has(rule))
         elif self.windows:
-            for name in given[:-1]:
-                yield (name,), "cannot be given together with windows: write it there"
+            yield from (rule.broken() for rule in self.WRITTEN_THERE if self._has(rule))
         else:
-            choice = "requests, tokens, windows or unlimited: true"
-            yield from one_amount(self.requests, self.tokens, choice)
+            yield from self.AMOUNT.broken({"requests": self.requests, "tokens": self.tokens})
+
+    def _has(self, rule: Rule) -> bool:
+        """Whether the field that a rule is about is given."""
+        return getattr(self, rule.at) not in {None, ()}
 
     @property
     def exact(self) -> bool:
@@ -133,26 +162,25 @@ class Override(Model):
             return
         if len(self.given_windows) != len(windows):
             number = "one entry" if len(windows) == 1 else f"{len(windows)} entries"
-            yield ("windows",), f"needs {number}, as the limit has as many windows"
+            yield OTHER_WINDOWS.broken("windows", number=number)
             return
         for index, (mine, its) in enumerate(zip(self.given_windows, windows, strict=True)):
             place = ("windows", index) if self.windows else ()
             if mine.counts != its.counts:
-                message = f"must be {its.counts}, which is what the limit counts"
-                yield (*place, mine.counts), message
+                yield OTHER_COUNT.broken(*place, mine.counts, counts=its.counts)
             elif algorithm == "TokenBucket":
                 for path, message in bucket_broken(its.counts, mine.amount, mine.burst, its.per):
                     yield (*place, *path), message
             elif mine.burst is not None:
-                yield (*place, "burst"), "goes with algorithm TokenBucket only: remove it"
+                yield BUCKET_ONLY.broken(*place, "burst")
 
     def _strangers(self, key: Sequence[KeyPart]) -> Iterator[Broken]:
         """Values that no request can have."""
         if not key:
-            yield ("consumer",), "needs a key: without one, all requests are one consumer"
+            yield NO_KEY.broken("consumer")
         elif len(self.consumer) != len(key):
             titles = ", ".join(part.title for part in key)
-            yield ("consumer",), f"needs a value for each part of the key: {titles}"
+            yield OTHER_KEY.broken("consumer", titles=titles)
         else:
             for index, (value, part) in enumerate(zip(self.consumer, key, strict=True)):
                 wrong = part.mismatch(value)

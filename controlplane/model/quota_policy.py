@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from controlplane.model.flash_sale import SAME_TARGET, TARGET_TWICE
 from controlplane.model.meta import Model, Resource
 from controlplane.model.quota_limits import Limit
 from controlplane.model.responses import DefaultResponse, ResolvedResponse, Response, complete
-from controlplane.model.rules import Broken, demand
-from controlplane.model.scalars import Name, SectionName
+from controlplane.model.rules import Broken, Rule, demand, listed
+from controlplane.model.scalars import Name, SectionName, keyed_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,26 @@ QUOTA_OUTCOMES: Final[tuple[QuotaOutcome, ...]] = tuple(_DEFAULTS)
 """Every reason of a quota to refuse a request."""
 
 
+_RATE_LIMIT: Final = ("ratelimit", "ratelimit-policy")
+_X_RATE_LIMIT: Final = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+
+
+def _added(outcome: QuotaOutcome) -> Rule:
+    """The rule that an answer does not have the headers that the filter adds."""
+    headers = f"self.?responses.?{outcome}.?headers.orValue([])"
+    added = (
+        f"(self.headers.rateLimit && h.name.lowerAscii() in {listed(_RATE_LIMIT)})"
+        f" || (self.headers.xRateLimit && h.name.lowerAscii() in {listed(_X_RATE_LIMIT)})"
+    )
+    return Rule(
+        "{name} is added as spec.headers says: remove it",
+        f"!{headers}.exists(h, {added})",
+        f"responses.{outcome}.headers",
+        "Forbidden",
+        {"name": f"{headers}.filter(h, {added})[0].name.lowerAscii()"},
+    )
+
+
 class QuotaTargetRef(Model):
     """What the limits are for: a gateway, a route, or one named rule of it."""
 
@@ -44,11 +65,17 @@ class QuotaTargetRef(Model):
         None, description="HTTPRoute only: name of one rule of it; without it, every rule."
     )
 
+    WHOLE_GATEWAY: ClassVar = Rule(
+        "goes with kind HTTPRoute only: a policy holds for a whole Gateway",
+        "self.kind != 'Gateway' || !has(self.sectionName)",
+        "sectionName",
+        "Forbidden",
+    )
+
     @model_validator(mode="after")
     def _rules_are_of_routes(self) -> Self:
         if self.kind == "Gateway" and self.section_name is not None:
-            message = "goes with kind HTTPRoute only: a policy holds for a whole Gateway"
-            demand([(("sectionName",), message)])
+            demand([self.WHOLE_GATEWAY.broken()])
         return self
 
 
@@ -101,6 +128,7 @@ class QuotaPolicySpec(Model):
     limits: tuple[Limit, ...] = Field(
         min_length=1,
         max_length=16,
+        json_schema_extra=keyed_by("name"),
         description="The limits. A request that one of them refuses takes nothing of the others.",
     )
     responses: QuotaResponses = Field(
@@ -110,13 +138,18 @@ class QuotaPolicySpec(Model):
         default_factory=QuotaHeaders, description="What answers tell about the limits."
     )
 
+    TWICE: ClassVar = Rule(
+        TARGET_TWICE, f"self.targetRefs.all(a, {SAME_TARGET})", "targetRefs", "Duplicate"
+    )
+    ADDED: ClassVar = tuple(_added(outcome) for outcome in QUOTA_OUTCOMES)
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         broken = list(self._doubled_headers())
         targets: set[QuotaTargetRef] = set()
         for index, target in enumerate(self.target_refs):
             if target in targets:
-                broken.append((("targetRefs", index), "is named twice: remove one"))
+                broken.append(self.TWICE.broken("targetRefs", index))
             targets.add(target)
         names: set[str] = set()
         for index, limit in enumerate(self.limits):
@@ -129,18 +162,19 @@ class QuotaPolicySpec(Model):
 
     def _doubled_headers(self) -> Iterator[Broken]:
         """Headers that the filter adds must not be given too: clients would see both."""
-        added = {"ratelimit", "ratelimit-policy"} if self.headers.rate_limit else set()
-        if self.headers.x_rate_limit:
-            added |= {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
-        for outcome in QUOTA_OUTCOMES:
+        added = {*(_RATE_LIMIT if self.headers.rate_limit else ())}
+        added |= {*(_X_RATE_LIMIT if self.headers.x_rate_limit else ())}
+        for outcome, rule in zip(QUOTA_OUTCOMES, self.ADDED, strict=True):
             for index, header in enumerate(self.responses.given(outcome).headers):
-                if header.name.lower() in added:
-                    path = ("responses", outcome, "headers", index, "name")
-                    yield path, f"{header.name.lower()} is added as spec.headers says: remove it"
+                name = header.name.lower()
+                if name in added:
+                    yield rule.broken(
+                        "responses", outcome, "headers", index, "name", name=name
+                    )
 
 
 class QuotaPolicy(Resource):
-    """Limits for each consumer, in requests or tokens; short name `quota`."""
+    """Limits for each consumer, in requests or tokens; short name `qp`."""
 
     API_VERSIONS: ClassVar[tuple[str, ...]] = ("sluice.dev/v1alpha1",)
 

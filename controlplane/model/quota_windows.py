@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
@@ -16,7 +16,16 @@ from pydantic import AfterValidator, Field, model_validator
 from controlplane.model.durations import Duration, format_duration, milliseconds
 from controlplane.model.meta import Model
 from controlplane.model.quota_costs import MAX_UNITS
-from controlplane.model.rules import Broken, demand, fail
+from controlplane.model.quota_window_rules import (
+    BUCKET_ONLY,
+    CALENDAR_ONLY,
+    NO_PERIOD,
+    NOT_OF_NOTHING,
+    PERIOD,
+    TOO_FAST,
+    UNIT,
+)
+from controlplane.model.rules import Broken, OneOf, Rule, demand, fail
 from controlplane.model.wording import suggest
 
 if TYPE_CHECKING:
@@ -36,9 +45,17 @@ _KINDS: Final[dict[Algorithm, WindowKind]] = {
     "TokenBucket": "b",
     "Calendar": "c",
 }
+_ZONE_PATTERN: Final = "^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
 _MINUTE: Final = 60_000
 _ALIKE: Final = 0.8
 """How alike a zone must be to be suggested: half of Europe begins with the same letters."""
+
+
+_ZONE: Final = Rule(
+    "must be a time zone of IANA such as Europe/Berlin",
+    # An unknown zone is an error of the expression, whose result is of no interest.
+    f"self.matches('{_ZONE_PATTERN}') && timestamp(0).getHours(self) >= 0",
+)
 
 
 def _known_zone(name: str) -> str:
@@ -47,14 +64,14 @@ def _known_zone(name: str) -> str:
     except (KeyError, ValueError, OSError):
         near = suggest(name, available_timezones(), alike=_ALIKE)
         hint = f"did you mean {near}?" if near is not None else ""
-        raise fail("must be a time zone of IANA such as Europe/Berlin", hint) from None
+        raise fail(_ZONE.message, hint) from None
     return name
 
 
 Amount = Annotated[int, Field(ge=0, le=MAX_UNITS)]
 Burst = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 Period = Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(days=366))]
-TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_known_zone)]
+TimeZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_known_zone), _ZONE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,12 @@ class ResolvedWindow:
         return format_duration(timedelta(milliseconds=self.span_ms))
 
 
+def one_amount(choice: str, unless: str = "") -> OneOf:
+    """Make the rule that one of the two is given; `choice` is all that may be given."""
+    second = "cannot be given together with {first}: remove one"
+    return OneOf(("requests", "tokens"), f"needs {choice}", second, unless)
+
+
 class Window(Model):
     """One window of a limit: so many units in such a time."""
 
@@ -99,9 +122,11 @@ class Window(Model):
         None, description="Calendar only: the window. Weeks begin on Monday."
     )
 
+    AMOUNT: ClassVar = one_amount("requests or tokens")
+
     @model_validator(mode="after")
     def _counted(self) -> Self:
-        demand(one_amount(self.requests, self.tokens))
+        demand(self.AMOUNT.broken({"requests": self.requests, "tokens": self.tokens}))
         return self
 
     @property
@@ -118,18 +143,18 @@ class Window(Model):
         """Tell what does not go with the algorithm of its limit."""
         if algorithm == "Calendar":
             if self.per is not None:
-                yield ("per",), "does not go with algorithm Calendar: write unit instead"
+                yield NO_PERIOD.broken()
             if self.unit is None:
-                yield ("unit",), "is required with algorithm Calendar"
+                yield UNIT.broken()
         else:
             if self.unit is not None:
-                yield ("unit",), "goes with algorithm Calendar only: write per instead"
+                yield CALENDAR_ONLY.broken()
             if self.per is None:
-                yield ("per",), f"is required with algorithm {algorithm}"
+                yield PERIOD.broken(algorithm=algorithm)
         if algorithm == "TokenBucket":
             yield from bucket_broken(self.counts, self.amount, self.burst, self.per)
         elif self.burst is not None:
-            yield ("burst",), "goes with algorithm TokenBucket only: remove it"
+            yield BUCKET_ONLY.broken()
 
     def resolve(
         self, algorithm: Algorithm, zone: str, amount: int | None = None, burst: int | None = None
@@ -152,23 +177,13 @@ def _calendar(unit: CalendarUnit, zone: str, amount: int) -> ResolvedWindow:
     return ResolvedWindow(name, "f" if kind == "f" else "c", amount, span, 0, unit, zone)
 
 
-def one_amount(
-    requests: int | None, tokens: int | None, choice: str = "requests or tokens"
-) -> Iterator[Broken]:
-    """Tell when not exactly one of the two is given; `choice` is all that may be given."""
-    if requests is None and tokens is None:
-        yield (), f"needs {choice}"
-    if requests is not None and tokens is not None:
-        yield ("tokens",), "cannot be given together with requests: remove one"
-
-
 def bucket_broken(
     counts: Counts, amount: int, burst: int | None, per: timedelta | None
 ) -> Iterator[Broken]:
     """Tell what a bucket cannot do."""
     if burst is not None and amount == 0:
-        yield ("burst",), f"must be left out with {counts}: 0, which refuses all"
+        yield NOT_OF_NOTHING.broken(counts=counts)
     most = MAX_RATE * milliseconds(per or timedelta(days=366)) // 1000
     if amount > most:
         shown = format_duration(per or timedelta(0))
-        yield (counts,), f"must be at most {most} per {shown}: a million a second"
+        yield TOO_FAST.broken(counts, most=most, per=shown)

@@ -7,12 +7,12 @@ sale. 503 where trying later may help, 410 where it never will, and nothing is e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from controlplane.model.meta import Model
-from controlplane.model.rules import Broken, demand
+from controlplane.model.rules import Broken, Rule, demand, listed
 from controlplane.model.scalars import NO_SPACE, HeaderName, HeaderValue
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ _KEPT_BY_ENVOY: Final = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding"}
     | {"upgrade"}
 )
+_ONCE: Final = (
+    "h.name.lowerAscii() == 'set-cookie'"
+    " || self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii())"
+)
+"""CEL: no other header has the name of `h`."""
 _DEFAULTS: Final[dict[Outcome, tuple[int, str]]] = {
     "notStarted": (503, "The sale has not started yet.\n"),
     "ended": (410, "The sale is over.\n"),
@@ -67,6 +72,14 @@ class Header(Model):
     name: HeaderName = Field(description="Name, in any case.")
     value: HeaderValue = Field(description="Value.")
 
+    KEPT: ClassVar = Rule(
+        "{name} is set by Envoy: remove it",
+        f"!(self.name.lowerAscii() in {listed(sorted(_KEPT_BY_ENVOY))})",
+        "name",
+        "Forbidden",
+        {"name": "self.name.lowerAscii()"},
+    )
+
 
 class Response(Model):
     """An answer: `body`, or `redirect`, or neither for the default text."""
@@ -84,6 +97,39 @@ class Response(Model):
         None, description="Where to send the user instead: a URL, or a path of this site."
     )
 
+    BODY_OR_REDIRECT: ClassVar = Rule(
+        "cannot be given together with body: remove one",
+        "!has(self.body) || !has(self.redirect)",
+        "redirect",
+        "Forbidden",
+    )
+    REDIRECTS: ClassVar = Rule(
+        "must be 301, 302, 303, 307 or 308 with a redirect",
+        f"!has(self.redirect) || !has(self.status) || self.status in {listed(sorted(_REDIRECTS))}",
+        "status",
+    )
+    BODILESS: ClassVar = Rule(
+        "must be empty: an answer {status} has none",
+        "self.?body.orValue('') == '' || !has(self.status)"
+        f" || !(self.status in {listed(sorted(_BODILESS))})",
+        "body",
+        words={"status": "string(self.status)"},
+    )
+    LOCATION: ClassVar = Rule(
+        "location is set by redirect: remove it",
+        "!has(self.redirect)"
+        " || self.?headers.orValue([]).all(h, h.name.lowerAscii() != 'location')",
+        "headers",
+        "Forbidden",
+    )
+    TWICE: ClassVar = Rule(
+        "{name} is given twice: remove one",
+        f"self.?headers.orValue([]).all(h, {_ONCE})",
+        "headers",
+        "Duplicate",
+        {"name": f"self.headers.filter(h, !({_ONCE}))[0].name.lowerAscii()"},
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         demand(self._broken())
@@ -92,21 +138,21 @@ class Response(Model):
     def _broken(self) -> list[Broken]:
         broken: list[Broken] = []
         if self.body is not None and self.redirect is not None:
-            broken.append((("redirect",), "cannot be given together with body: remove one"))
+            broken.append(self.BODY_OR_REDIRECT.broken())
         if self.redirect is not None and self.status not in {None, *_REDIRECTS}:
-            broken.append((("status",), "must be 301, 302, 303, 307 or 308 with a redirect"))
+            broken.append(self.REDIRECTS.broken())
         if self.body and self.status in _BODILESS:
-            broken.append((("body",), f"must be empty: an answer {self.status} has none"))
+            broken.append(self.BODILESS.broken(status=self.status))
         seen: set[str] = set()
         for index, header in enumerate(self.headers):
             name = header.name.lower()
             path = ("headers", index, "name")
             if name in _KEPT_BY_ENVOY:
-                broken.append((path, f"{name} is set by Envoy: remove it"))
+                broken.append(header.KEPT.broken(*path, name=name))
             elif name == "location" and self.redirect is not None:
-                broken.append((path, "location is set by redirect: remove it"))
+                broken.append(self.LOCATION.broken(*path))
             elif name in seen and name != "set-cookie":
-                broken.append((path, f"{name} is given twice: remove one"))
+                broken.append(self.TWICE.broken(*path, name=name))
             seen.add(name)
         return broken
 

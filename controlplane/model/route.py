@@ -6,7 +6,6 @@ what contradicts the standard is an error here, as it would be in an API server.
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,10 +15,9 @@ from controlplane.model.expressions import expression_error
 from controlplane.model.gateway import GATEWAY_API, GATEWAY_API_VERSIONS, GatewayApiVersion
 from controlplane.model.meta import Model, Resource
 from controlplane.model.route_filters import HTTPRouteFilter, filter_conflicts
+from controlplane.model.paths import path_error
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import (
-    MESSAGES,
-    URL_PATH,
     Group,
     HeaderName,
     Hostname,
@@ -61,18 +59,6 @@ class PathMatch(Model):
         if wrong is not None:
             demand([(("value",), wrong)])
         return self
-
-
-def path_error(value: str) -> str | None:
-    """Tell what Gateway API does not allow in an exact path or a prefix; None when nothing."""
-    if not value.startswith("/"):
-        return "must begin with /"
-    if not re.fullmatch(URL_PATH, value):
-        return MESSAGES[URL_PATH]
-    for part in ("//", "/./", "/../", "%2f", "%2F"):
-        if part in value:
-            return f"must not contain {part}"
-    return "must not end in /.. or /." if value.endswith(("/..", "/.")) else None
 
 
 class HeaderMatch(Model):

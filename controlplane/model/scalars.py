@@ -68,6 +68,16 @@ Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_le
 Annotations = Annotated[dict[str, Annotated[str, Field(max_length=262144)]], Field(max_length=256)]
 
 
+def keyed_by(name: str) -> dict[str, Any]:
+    """Mark a list whose entries differ in a field: an API server compares and merges by it."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [name]}
+
+
+def distinct() -> dict[str, Any]:
+    """Mark a list of values that all differ."""
+    return {"x-kubernetes-list-type": "set"}
+
+
 class NotSupported:
     """Marks a field that is legal where it stands and that Sluice does not act on."""
 

@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from controlplane.model.rules import Rule
 from controlplane.model.scalars import NotSupported
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Bounds:
     min_length: int | None = None
     max_length: int | None = None
     pattern: str | None = None
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ def _bounds(metadata: tuple[Any, ...]) -> Bounds:
             found["min_length"] = item.min_length
         elif isinstance(item, MaxLen):
             found["max_length"] = item.max_length
+        elif isinstance(item, Rule):
+            found["rules"] = (*found.get("rules", ()), item)
         elif getattr(item, "pattern", None) is not None:
             found["pattern"] = item.pattern
     return Bounds(**found)
