@@ -284,6 +284,8 @@ impl Vm {
                 self.keyring = Some(Rc::new(ring));
                 self.look_again();
             }
+            // Nor is one made before there is a sale.
+            Ok(None) if self.settings.sales.is_empty() => {}
             Ok(None) => self.worker.notes.trouble("there is no keyring in Redis yet"),
             Err(error) => {
                 let notes = &mut self.worker.notes;

@@ -99,6 +99,8 @@ impl Vm {
             Some(Err(error)) => {
                 notes.trouble(&format!("the keyring in Redis cannot be read: {error}"));
             }
+            // Nor is one made before there is a policy.
+            None if self.desk.settings.policies.is_empty() => {}
             None => notes.trouble("there is no keyring in Redis yet"),
         }
     }
