@@ -202,13 +202,22 @@ def test_a_loader_without_libyaml_reads_the_same(monkeypatch: pytest.MonkeyPatch
     assert read_documents(text.encode(), "a.yaml") == with_libyaml
 
 
+def quoted(text: str) -> bool:
+    """Whether PyYAML quotes what is no text here: of numbers with an exponent it wants a dot."""
+    return isinstance(read_plain(text), str) or not yaml.safe_dump(text).startswith(text)
+
+
+TEXT = st.text(max_size=9).filter(quoted)
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
-    ),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=20,
 )
+
+
+def test_a_number_without_a_dot_is_a_number_as_for_kubectl() -> None:
+    assert not quoted("0E0")
+    assert read_documents(b"0E0", "a.yaml")[0].value == 0.0
 
 
 @given(PLAIN)
