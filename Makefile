@@ -149,6 +149,7 @@ soak: setup ## 500 random rounds of failures under load (about half an hour)
 generate: .venv/.done-project ## Make again what is generated and checked in
 	$(BIN)/python -m controlplane.xds.generate
 	$(BIN)/python -m controlplane.model.reference
+	$(BIN)/python -m controlplane.model.crds
 
 .PHONY: lock
 lock: .venv/.done-packages ## Pin the newest versions that pyproject.toml allows, with their hashes

@@ -6,6 +6,7 @@ next to the validators. So the API server refuses what `sluice validate` refuses
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,8 +60,10 @@ def field_schema(info: FieldInfo) -> Schema:
 def value_schema(shape: Shape) -> Schema:
     """Describe a value."""
     schema = _BY_SORT[shape.sort](shape)
-    rules = [*_duration_bounds(shape), *shape.bounds.rules]
-    return {**schema, **_validations(rules)}
+    if shape.sort != "duration":
+        return {**schema, **_validations(shape.bounds.rules)}
+    rules = [*_duration_bounds(shape.bounds), *shape.bounds.rules]
+    return {**schema, **_validations(map(_of_duration, rules))}
 
 
 def _object(shape: Shape) -> Schema:
@@ -145,11 +148,13 @@ def _range(bounds: Bounds) -> Schema:
     return schema
 
 
-def _duration_bounds(shape: Shape) -> Iterator[Rule]:
+def _of_duration(rule: Rule) -> Rule:
+    """Leave what is no duration at all to the pattern: the rule could not be evaluated."""
+    return replace(rule, cel=f"!self.matches('{DURATION_PATTERN}') || ({rule.cel})")
+
+
+def _duration_bounds(bounds: Bounds) -> Iterator[Rule]:
     """Bounds of a duration, which a schema has no words for."""
-    if shape.sort != "duration":
-        return
-    bounds = shape.bounds
     signs = ((">=", bounds.ge), (">", bounds.gt), ("<=", bounds.le), ("<", bounds.lt))
     cel = [
         f"duration(self) {sign} duration({quoted(format_duration(limit))})"
@@ -171,7 +176,7 @@ def _validation(rule: Rule) -> Schema:
     if expression is not None:
         told["messageExpression"] = expression
     else:
-        told["message"] = rule.message
+        told["message"] = rule.without_words or rule.message
     if rule.reason != "Invalid":
         told["reason"] = f"FieldValue{rule.reason}"
     if rule.at:
@@ -182,8 +187,9 @@ def _validation(rule: Rule) -> Schema:
 def _default(info: FieldInfo, schema: Schema) -> Any:
     """The default as manifests have it; none where it says nothing."""
     if schema["type"] == "object":
-        told = any("default" in inner for inner in schema.get("properties", {}).values())
-        return {} if info.default_factory is not None and told else None
+        inner = schema.get("properties", {}).items()
+        told = {name: field["default"] for name, field in inner if "default" in field}
+        return (told or None) if info.default_factory is not None else None
     value = info.default
     if value is PydanticUndefined or value is None or value in ("", ()):
         return None

@@ -46,7 +46,8 @@ def _whole_step(lowest: timedelta) -> ValueRule:
 TARGET_TWICE: Final = "is named twice: remove one"
 SAME_TARGET: Final = (
     "self.targetRefs.exists_one(b, a.kind == b.kind && a.name == b.name"
-    " && a.?sectionName.orValue('') == b.?sectionName.orValue(''))"
+    " && (has(a.sectionName) ? a.sectionName : '') =="
+    " (has(b.sectionName) ? b.sectionName : ''))"
 )
 """CEL: of the targets that are the same as `a` there is one, itself."""
 
@@ -254,9 +255,7 @@ class FlashSaleSpec(Model):
         "1", description="A new value starts the sale afresh, with empty books."
     )
 
-    TWICE: ClassVar = Rule(
-        TARGET_TWICE, f"self.targetRefs.all(a, {SAME_TARGET})", "targetRefs", "Duplicate"
-    )
+    TWICE: ClassVar = Rule(TARGET_TWICE, f"self.targetRefs.all(a, {SAME_TARGET})", "targetRefs")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

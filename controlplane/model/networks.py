@@ -7,15 +7,22 @@ the two things it may have meant.
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
 from controlplane.model.rules import Rule, fail
 
-NETWORK = Rule("must be a network such as 203.0.113.0/24 or 2001:db8::/32", "isIP(self) || isCIDR(self)")
-PREFIXED = Rule("must have a prefix length", "!isIP(self)")
-EXACT = Rule(
+_DIGITS: Final = "/(0[0-9]+|[0-9]+[.][0-9.]+)$"
+NETWORK: Final = Rule(
+    "must be a network such as 203.0.113.0/24 or 2001:db8::/32",
+    f"isIP(self) || isCIDR(self) || self.matches('{_DIGITS}')",
+)
+PREFIXED: Final = Rule("must have a prefix length", "!isIP(self)")
+IN_DIGITS: Final = Rule(
+    "must have a prefix length in digits", f"isCIDR(self) || !self.matches('{_DIGITS}')"
+)
+EXACT: Final = Rule(
     "must have no bits set behind the prefix", "!isCIDR(self) || cidr(self) == cidr(self).masked()"
 )
 
@@ -29,7 +36,7 @@ def _network(text: str) -> str:
     if not slash:
         raise fail(PREFIXED.message, f"did you mean {network}?")
     if prefix != str(network.prefixlen):
-        raise fail("must have a prefix length in digits", f"did you mean {network}?")
+        raise fail(IN_DIGITS.message, f"did you mean {network}?")
     if ip_network(address).network_address != network.network_address:
         meant = f"did you mean {network} or {address}/{network.max_prefixlen}?"
         raise fail(EXACT.message, meant)
@@ -37,6 +44,12 @@ def _network(text: str) -> str:
 
 
 Network = Annotated[
-    str, Field(min_length=1, max_length=49), AfterValidator(_network), NETWORK, PREFIXED, EXACT
+    str,
+    Field(min_length=1, max_length=49),
+    AfterValidator(_network),
+    NETWORK,
+    PREFIXED,
+    IN_DIGITS,
+    EXACT,
 ]
 """A network in canonical CIDR form."""

@@ -80,9 +80,9 @@ class TokenWeight(Model):
         description="JSON pointer (RFC 6901) to the number of tokens; without it the one that "
         "the field is described with.",
     )
-    weight: Annotated[
-        float, Field(ge=0, le=1000, allow_inf_nan=False), _WHOLE_THOUSANDTHS
-    ] = Field(1.0, description="Units for each token, in thousandths at the finest.")
+    weight: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False), _WHOLE_THOUSANDTHS] = Field(
+        1.0, description="Units for each token, in thousandths at the finest."
+    )
 
     @property
     def milli(self) -> int:

@@ -6,15 +6,17 @@ them at the list, and the check here at the item.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from controlplane.model.quota_keys import NEVER_ADDRESS, NEVER_LITERAL, NEVER_PATH, NO_ADDRESS
 from controlplane.model.quota_window_rules import HAS_WINDOWS, amount_of
 from controlplane.model.rules import Rule
 
-_WINDOWS: Final = "self.?windows.orValue([])"
-_OVERRIDES: Final = "self.?overrides.orValue([])"
-_KEY: Final = "self.?key.orValue([])"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NO_OVERRIDES: Final = "!has(self.overrides)"
+_HAS_KEY: Final = "(has(self.key) && size(self.key) > 0)"
 
 WRITTEN_THERE: Final = {
     name: Rule(
@@ -27,19 +29,18 @@ WRITTEN_THERE: Final = {
 }
 COUNT_ALIKE: Final = Rule(
     "all windows of a limit count the same: {counts}",
-    f"{_WINDOWS}.all(w, has(w.requests) == has(self.windows[0].requests))",
+    "!has(self.windows) || self.windows.all(w, has(w.requests) == has(self.windows[0].requests))",
     "windows",
     words={"counts": "has(self.windows[0].requests) ? 'requests' : 'tokens'"},
 )
 OTHER_LENGTH: Final = Rule(
     "has the length of another window of the limit: remove one",
-    "self.algorithm == 'Calendar'"
-    f" ? {_WINDOWS}.all(w, !has(w.unit) ||"
-    " self.windows.exists_one(o, o.?unit.orValue('') == w.unit))"
-    f" : {_WINDOWS}.all(w, !has(w.per) ||"
-    " self.windows.exists_one(o, duration(o.?per.orValue('0s')) == duration(w.per)))",
+    "!has(self.windows) || (self.algorithm == 'Calendar'"
+    " ? self.windows.all(w, !has(w.unit) ||"
+    " self.windows.exists_one(o, has(o.unit) && o.unit == w.unit))"
+    " : self.windows.all(w, !has(w.per) ||"
+    " self.windows.exists_one(o, has(o.per) && duration(o.per) == duration(w.per))))",
     "windows",
-    "Duplicate",
 )
 ZONE_OF_CALENDAR: Final = Rule(
     "goes with algorithm Calendar only: remove it",
@@ -50,49 +51,56 @@ ZONE_OF_CALENDAR: Final = Rule(
 
 
 def _same_text(name: str) -> str:
-    return f"(has(a.{name}) && a.{name} == b.?{name}.orValue(''))"
+    return f"(has(a.{name}) && has(b.{name}) && a.{name} == b.{name})"
 
 
 _SAME_PART: Final = " || ".join(
     (
-        "(has(a.header) && a.header.lowerAscii() == b.?header.orValue('').lowerAscii())",
+        "(has(a.header) && has(b.header) && a.header.lowerAscii() == b.header.lowerAscii())",
         *map(_same_text, ("cookie", "query", "literal")),
         *(f"(has(a.{name}) && has(b.{name}))" for name in ("clientAddress", "path", "route")),
     )
 )
 DOUBLE_PART: Final = Rule(
     "is in the key already: remove one",
-    f"{_KEY}.all(a, self.key.filter(b, {_SAME_PART}).size() <= 1)",
+    f"!has(self.key) || self.key.all(a, self.key.filter(b, {_SAME_PART}).size() <= 1)",
     "key",
-    "Duplicate",
 )
 
 # --- cost: the least that a window has room for; those that refuse all mean to.
 _ROOM: Final = (
     f"({HAS_WINDOWS}"
     f" ? self.windows.filter(w, {amount_of('w')} > 0)"
-    f".map(w, w.?burst.orValue({amount_of('w')}))"
-    f" : {amount_of('self')} > 0 ? [self.?burst.orValue({amount_of('self')})] : [])"
+    f".map(w, has(w.burst) ? w.burst : {amount_of('w')})"
+    f" : {amount_of('self')} > 0"
+    f" ? [has(self.burst) ? self.burst : {amount_of('self')}] : [])"
+)
+_HAS_RESPONSE: Final = "(has(self.cost) && has(self.cost.response))"
+_HAS_NUMBER: Final = (
+    "(has(self.cost) && has(self.cost.number) && !has(self.cost.header)"
+    " && !has(self.cost.response))"
+)
+_COUNTS_REQUESTS: Final = (
+    "(has(self.requests) || (has(self.windows) && self.windows.exists(w, has(w.requests))))"
 )
 OF_TOKENS: Final = Rule(
     "counts tokens: write tokens in place of requests, or remove it",
-    "!has(self.?cost.response) || !(has(self.requests)"
-    f" || {_WINDOWS}.exists(w, has(w.requests)))",
+    f"!{_HAS_RESPONSE} || !{_COUNTS_REQUESTS}",
     "cost.response",
 )
 _TOO_HIGH: Final = "must be at most {most}, the smallest amount: no request would ever pass"
+_TOO_HIGH_FOR_SOME: Final = "must be at most the smallest amount: no request would ever pass"
 COST_TOO_HIGH: Final = Rule(
     _TOO_HIGH,
-    "!has(self.?cost.number) || has(self.?cost.header) || has(self.?cost.response)"
-    f" || {_ROOM}.all(room, self.cost.number <= room)",
+    f"!{_HAS_NUMBER} || {_ROOM}.all(room, self.cost.number <= room)",
     "cost.number",
-    words={"most": f"string({_ROOM}.min())"},
+    without_words=_TOO_HIGH_FOR_SOME,
 )
 RESERVE_TOO_HIGH: Final = Rule(
     _TOO_HIGH,
-    f"!has(self.?cost.response) || {_ROOM}.all(room, self.cost.response.reserve <= room)",
+    f"!{_HAS_RESPONSE} || {_ROOM}.all(room, self.cost.response.reserve <= room)",
     "cost.response.reserve",
-    words={"most": f"string({_ROOM}.min())"},
+    without_words=_TOO_HIGH_FOR_SOME,
 )
 
 # --- overrides
@@ -103,46 +111,57 @@ _CIDR: Final = "cidr(o.consumer[i])"
 _PREFIX: Final = "self.key[i].clientAddress"
 
 
+def _of_windows(rule: Callable[[str, str], str]) -> str:
+    """Make a rule about each window of the override `o` and the limit's at its side."""
+    each = rule("o.windows[i]", "self.windows[i]")
+    return (
+        f"o.unlimited || (has(o.windows) ? !{HAS_WINDOWS} || [0, 1, 2, 3].all(i,"
+        f" i >= size(o.windows) || i >= size(self.windows) || {each})"
+        f" : {rule('o', 'self')})"
+    )
+
+
 def _each_value(field: str, holds: str) -> str:
     """Make a rule about the values for one kind of part; `i` is its place, `o` the override."""
     good = f"{_SIZED} || !has(self.key[i].{field}) || {holds}"
-    return f"{_KEY} == [] || {_OVERRIDES}.all(o, {_PLACES}.all(i, {good}))"
+    return f"{_NO_OVERRIDES} || !{_HAS_KEY} || self.overrides.all(o, {_PLACES}.all(i, {good}))"
+
+
+def _each_address(holds: str) -> str:
+    """Make a rule about the values for the client's address, which is one part at most."""
+    its = f"[{_PLACES}.filter(i, i < size(self.key) && has(self.key[i].clientAddress))[0]]"
+    none = f"{_NO_OVERRIDES} || !has(self.key) || !self.key.exists(p, has(p.clientAddress))"
+    return f"{none} || {its}.all(i, self.overrides.all(o, {_SIZED} || {holds}))"
 
 
 NO_KEY: Final = Rule(
     "needs a key: without one, all requests are one consumer",
-    f"size({_OVERRIDES}) == 0 || size({_KEY}) > 0",
+    f"{_NO_OVERRIDES} || size(self.overrides) == 0 || {_HAS_KEY}",
     "overrides",
 )
 OTHER_KEY: Final = Rule(
     "needs a value for each part of the key: {titles}",
-    f"size({_KEY}) == 0 || {_OVERRIDES}.all(o, size(o.consumer) == size(self.key))",
+    f"{_NO_OVERRIDES} || !{_HAS_KEY} || self.overrides.all(o, size(o.consumer) == size(self.key))",
     "overrides",
-    words={
-        "titles": "self.key.map(p, has(p.header) ? 'header ' + p.header"
-        " : has(p.cookie) ? 'cookie ' + p.cookie : has(p.query) ? 'query ' + p.query"
-        " : has(p.literal) ? 'literal ' + p.literal : has(p.clientAddress) ? 'clientAddress'"
-        " : has(p.path) ? 'path' : 'route').join(', ')"
-    },
+    without_words="needs a value for each part of the key",
 )
 OTHER_LITERAL: Final = Rule(
     NEVER_LITERAL,
     _each_value("literal", "o.consumer[i] == self.key[i].literal"),
     "overrides",
-    words={"literal": "self.key.filter(p, has(p.literal))[0].literal"},
+    without_words="never occurs: this part of the key is always the same",
 )
 OTHER_PATH: Final = Rule(
     NEVER_PATH, _each_value("path", "o.consumer[i].startsWith('/')"), "overrides"
 )
 ADDRESS: Final = Rule(
     NO_ADDRESS,
-    _each_value("clientAddress", "isIP(o.consumer[i]) || isCIDR(o.consumer[i])"),
+    _each_address("isIP(o.consumer[i]) || isCIDR(o.consumer[i])"),
     "overrides",
 )
 OTHER_ADDRESS: Final = Rule(
     NEVER_ADDRESS,
-    _each_value(
-        "clientAddress",
+    _each_address(
         f"(isIP(o.consumer[i]) ? ip.isCanonical(o.consumer[i]) && ({_IP}.family() == 4"
         f" ? {_PREFIX}.ipv4Prefix == 32 : {_PREFIX}.ipv6Prefix == 128)"
         " : !isCIDR(o.consumer[i]) ||"
@@ -154,76 +173,75 @@ OTHER_ADDRESS: Final = Rule(
 )
 OTHER_WINDOWS: Final = Rule(
     "needs {number}, as the limit has as many windows",
-    f"{_OVERRIDES}.all(o, o.unlimited || (has(o.windows) ? size(o.windows) : 1)"
-    f" == ({HAS_WINDOWS} ? size(self.windows) : 1))",
+    f"{_NO_OVERRIDES} || self.overrides.all(o, o.unlimited"
+    f" || (has(o.windows) ? size(o.windows) : 1) == ({HAS_WINDOWS} ? size(self.windows) : 1))",
     "overrides",
     words={
-        "number": f"size({_WINDOWS}) > 1 ? string(size(self.windows)) + ' entries' : 'one entry'"
+        "number": f"!{HAS_WINDOWS} || size(self.windows) == 1 ? 'one entry'"
+        " : size(self.windows) == 2 ? '2 entries'"
+        " : size(self.windows) == 3 ? '3 entries' : '4 entries'"
     },
 )
-_COUNTS: Final = f"(has(self.requests) || {_WINDOWS}.exists(w, has(w.requests)))"
 OTHER_COUNT: Final = Rule(
     "must be {counts}, which is what the limit counts",
-    f"{_OVERRIDES}.all(o, o.unlimited || (has(o.windows)"
-    f" ? o.windows.all(w, has(w.requests) == {_COUNTS})"
-    f" : has(o.requests) == {_COUNTS}))",
+    f"{_NO_OVERRIDES} || self.overrides.all(o, o.unlimited || (has(o.windows)"
+    f" ? o.windows.all(w, {_COUNTS_REQUESTS} ? !has(w.tokens) : !has(w.requests))"
+    f" : {_COUNTS_REQUESTS} ? !has(o.tokens) : !has(o.requests)))",
     "overrides",
-    words={"counts": f"{_COUNTS} ? 'requests' : 'tokens'"},
+    words={"counts": f"{_COUNTS_REQUESTS} ? 'requests' : 'tokens'"},
 )
 OVERRIDE_BURST: Final = Rule(
     "goes with algorithm TokenBucket only: remove it",
-    f"self.algorithm == 'TokenBucket' || {_OVERRIDES}.all(o,"
-    " !has(o.burst) && o.?windows.orValue([]).all(w, !has(w.burst)))",
+    f"{_NO_OVERRIDES} || self.algorithm == 'TokenBucket' || self.overrides.all(o,"
+    " !has(o.burst) && (!has(o.windows) || o.windows.all(w, !has(w.burst))))",
     "overrides",
     "Forbidden",
 )
 OVERRIDE_OF_NOTHING: Final = Rule(
     "must be left out with {counts}: 0, which refuses all",
-    f"self.algorithm != 'TokenBucket' || {_OVERRIDES}.all(o,"
+    f"{_NO_OVERRIDES} || self.algorithm != 'TokenBucket' || self.overrides.all(o,"
     f" (!has(o.burst) || {amount_of('o')} > 0)"
-    f" && o.?windows.orValue([]).all(w, !has(w.burst) || {amount_of('w')} > 0))",
+    f" && (!has(o.windows) || o.windows.all(w, !has(w.burst) || {amount_of('w')} > 0)))",
     "overrides",
     "Forbidden",
-    {"counts": f"{_COUNTS} ? 'requests' : 'tokens'"},
+    {"counts": f"{_COUNTS_REQUESTS} ? 'requests' : 'tokens'"},
 )
-_FITS: Final = "duration(string({amount}) + 'us') <= duration({window}.?per.orValue('8784h'))"
+
+
+def _slow(mine: str, its: str) -> str:
+    """Tell, in CEL, that an override's window drains slowly enough."""
+    most = f"duration({its}.per).getMilliseconds() * 1000"
+    return f"(!has({its}.per) || {amount_of(mine)} <= {most})"
+
+
 OVERRIDE_TOO_FAST: Final = Rule(
     "must be at most a million a second",
-    f"self.algorithm != 'TokenBucket' || {_OVERRIDES}.all(o, o.unlimited ||"
-    " (has(o.windows)"
-    " ? [0, 1, 2, 3].all(i, i >= size(o.windows)"
-    f" || i >= size({_WINDOWS}) || "
-    + _FITS.format(amount=amount_of("o.windows[i]"), window="self.windows[i]")
-    + f") : {HAS_WINDOWS} || "
-    + _FITS.format(amount=amount_of("o"), window="self")
-    + "))",
+    f"{_NO_OVERRIDES} || self.algorithm != 'TokenBucket'"
+    f" || self.overrides.all(o, {_of_windows(_slow)})",
     "overrides",
 )
 OVERRIDE_TWICE: Final = Rule(
     "has an override already: remove one",
-    f"{_OVERRIDES}.all(o, self.overrides.exists_one(b, b.consumer == o.consumer))",
+    f"{_NO_OVERRIDES} || self.overrides.all(o,"
+    " self.overrides.exists_one(b, b.consumer == o.consumer))",
     "overrides",
-    "Duplicate",
 )
 _TAKEN: Final = (
-    "(has(self.?cost.response) ? self.cost.response.reserve"
-    " : has(self.?cost.header) ? 0 : self.?cost.number.orValue(1))"
+    f"({_HAS_RESPONSE} ? self.cost.response.reserve"
+    f" : {_HAS_NUMBER} ? self.cost.number : has(self.cost) && has(self.cost.header) ? 0 : 1)"
 )
 
 
 def _enough(mine: str, its: str) -> str:
     """Tell, in CEL, that an override's window has room for a request."""
     amount = amount_of(mine)
-    room = f"{mine}.?burst.orValue({its}.?burst.orValue({amount}))"
+    room = f"(has({mine}.burst) ? {mine}.burst : has({its}.burst) ? {its}.burst : {amount})"
     return f"({amount} == 0 || {_TAKEN} <= {room})"
 
 
 OVERRIDE_TOO_SMALL: Final = Rule(
     "no request would ever pass",
-    f"{_OVERRIDES}.all(o, o.unlimited || (has(o.windows)"
-    " ? [0, 1, 2, 3].all(i, i >= size(o.windows)"
-    f" || i >= size({_WINDOWS}) || {_enough('o.windows[i]', 'self.windows[i]')})"
-    f" : {_enough('o', 'self')}))",
+    f"{_NO_OVERRIDES} || self.overrides.all(o, {_of_windows(_enough)})",
     "overrides",
 )
 OVERRIDE_RULES: Final = (

@@ -13,21 +13,6 @@ from pydantic import Field, model_validator
 from controlplane.model.meta import Model
 from controlplane.model.quota_costs import Cost, ResolvedCost
 from controlplane.model.quota_keys import KeyPart
-from controlplane.model.quota_matchers import Matcher
-from controlplane.model.quota_overrides import Override, ResolvedOverride
-from controlplane.model.quota_windows import (
-    UTC,
-    Algorithm,
-    Amount,
-    Burst,
-    CalendarUnit,
-    Counts,
-    Period,
-    ResolvedWindow,
-    TimeZone,
-    Window,
-    one_amount,
-)
 from controlplane.model.quota_limit_rules import (
     COST_TOO_HIGH,
     COUNT_ALIKE,
@@ -41,7 +26,22 @@ from controlplane.model.quota_limit_rules import (
     WRITTEN_THERE,
     ZONE_OF_CALENDAR,
 )
+from controlplane.model.quota_matchers import Matcher
+from controlplane.model.quota_overrides import Override, ResolvedOverride
 from controlplane.model.quota_window_rules import HAS_WINDOWS, WINDOW_RULES
+from controlplane.model.quota_windows import (
+    UTC,
+    Algorithm,
+    Amount,
+    Burst,
+    CalendarUnit,
+    Counts,
+    Period,
+    ResolvedWindow,
+    TimeZone,
+    Window,
+    one_amount,
+)
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import LABEL
 

@@ -24,13 +24,14 @@ Comparison = Literal["Exact", "RegularExpression", "Present"]
 _EXPRESSION: Final = (
     Rule(
         "must be a regular expression without look-around and back-references",
-        "self.type != 'RegularExpression' || ''.matches(self.?value.orValue('')) in [true, false]",
+        "self.type != 'RegularExpression' || !has(self.value)"
+        " || ''.matches(self.value) in [true, false]",
         "value",
     ),
     Rule(
         "must do without Unicode classes",
-        "self.type != 'RegularExpression'"
-        r""" || !self.?value.orValue('').matches(r'(^|[^\\])(\\\\)*\\[pP]')""",
+        "self.type != 'RegularExpression' || !has(self.value)"
+        r""" || !self.value.matches(r'(^|[^\\])(\\\\)*\\[pP]')""",
         "value",
     ),
 )
@@ -120,7 +121,8 @@ class Matcher(Model):
 
     SOMETHING: ClassVar = Rule(
         "needs one of methods, path or headers; a limit for all has no when",
-        "has(self.path) || size(self.?methods.orValue([])) + size(self.?headers.orValue([])) > 0",
+        "has(self.path) || (has(self.methods) && size(self.methods) > 0)"
+        " || (has(self.headers) && size(self.headers) > 0)",
         reason="Required",
     )
 

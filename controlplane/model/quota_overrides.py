@@ -9,6 +9,13 @@ from pydantic import Field, model_validator
 
 from controlplane.model.meta import Model
 from controlplane.model.quota_keys import WILDCARD
+from controlplane.model.quota_limit_rules import (
+    NO_KEY,
+    OTHER_COUNT,
+    OTHER_KEY,
+    OTHER_WINDOWS,
+)
+from controlplane.model.quota_window_rules import BUCKET_ONLY
 from controlplane.model.quota_windows import (
     Algorithm,
     Amount,
@@ -19,13 +26,6 @@ from controlplane.model.quota_windows import (
     bucket_broken,
     one_amount,
 )
-from controlplane.model.quota_limit_rules import (
-    NO_KEY,
-    OTHER_COUNT,
-    OTHER_KEY,
-    OTHER_WINDOWS,
-)
-from controlplane.model.quota_window_rules import BUCKET_ONLY
 from controlplane.model.rules import Rule, demand
 from controlplane.model.scalars import PRINTABLE
 
@@ -119,7 +119,7 @@ class Override(Model):
     )
     AMOUNT: ClassVar = one_amount(
         "requests, tokens, windows or unlimited: true",
-        unless="self.unlimited || size(self.?windows.orValue([])) > 0",
+        unless="self.unlimited || (has(self.windows) && size(self.windows) > 0)",
     )
 
     @model_validator(mode="after")

@@ -6,23 +6,26 @@ has one window written in short. An API server is told each rule twice, then, on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from controlplane.model.rules import Reason, Rule, Rules
+from controlplane.model.rules import Reason, Rule, Rules, first_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from controlplane.model.problems import Step
     from controlplane.model.rules import Broken
 
-HAS_WINDOWS: Final = "size(self.?windows.orValue([])) > 0"
+HAS_WINDOWS: Final = "(has(self.windows) && size(self.windows) > 0)"
 """CEL: a limit has its windows in a list."""
 
 
 def amount_of(window: str) -> str:
     """Tell, in CEL, the amount of a window, a limit or an override."""
-    return f"{window}.?requests.orValue({window}.?tokens.orValue(0))"
+    return (
+        f"(has({window}.requests) ? {window}.requests : has({window}.tokens) ? {window}.tokens : 0)"
+    )
 
 
 def counts_of(window: str) -> str:
@@ -39,6 +42,7 @@ class WindowRule(Rules):
     at: str
     reason: Reason = "Invalid"
     words: Mapping[str, str] = field(default_factory=dict)
+    without_words: str = ""
 
     def broken(self, *path: Step, **words: object) -> Broken:
         """Tell that it is broken, at its field inside the window unless another is given."""
@@ -48,7 +52,7 @@ class WindowRule(Rules):
     def rules(self) -> tuple[Rule, ...]:
         """One for the window written in short, one for the list."""
         of_each = self.cel.replace("W", "w")
-        one = f"self.windows.filter(w, !({of_each}))[0]"
+        one = first_of("self.windows", 4, "w", f"!({of_each})")
         return (
             Rule(
                 self.message,
@@ -56,13 +60,15 @@ class WindowRule(Rules):
                 self.at,
                 self.reason,
                 {word: cel.replace("W", "self") for word, cel in self.words.items()},
+                self.without_words,
             ),
             Rule(
                 self.message,
-                f"self.?windows.orValue([]).all(w, {of_each})",
+                f"!has(self.windows) || self.windows.all(w, {of_each})",
                 "windows",
                 self.reason,
                 {word: cel.replace("W", one) for word, cel in self.words.items()},
+                self.without_words,
             ),
         )
 
@@ -107,11 +113,10 @@ NOT_OF_NOTHING: Final = WindowRule(
 )
 TOO_FAST: Final = WindowRule(
     "must be at most {most} per {per}: a million a second",
-    # As many microseconds as there are units must fit in.
     "self.algorithm != 'TokenBucket' || !has(W.per)"
-    f" || duration(string({amount_of('W')}) + 'us') <= duration(W.per)",
+    f" || {amount_of('W')} <= duration(W.per).getMilliseconds() * 1000",
     "",
-    words={"most": "string(duration(W.per).getMilliseconds() * 1000)", "per": "W.per"},
+    without_words="must be at most a million a second",
 )
 WINDOW_RULES: Final = (
     NO_PERIOD,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from controlplane.model.meta import Model
-from controlplane.model.rules import Broken, Rule, demand, listed
+from controlplane.model.rules import Broken, Rule, demand, first_of, listed
 from controlplane.model.scalars import NO_SPACE, HeaderName, HeaderValue
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ _KEPT_BY_ENVOY: Final = frozenset(
     {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding"}
     | {"upgrade"}
 )
-_ONCE: Final = (
-    "h.name.lowerAscii() == 'set-cookie'"
-    " || self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii())"
+_DOUBLE: Final = (
+    "h.name.lowerAscii() != 'set-cookie'"
+    " && !self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii())"
 )
-"""CEL: no other header has the name of `h`."""
+"""CEL: another header has the name of `h`."""
 _DEFAULTS: Final[dict[Outcome, tuple[int, str]]] = {
     "notStarted": (503, "The sale has not started yet.\n"),
     "ended": (410, "The sale is over.\n"),
@@ -110,24 +110,23 @@ class Response(Model):
     )
     BODILESS: ClassVar = Rule(
         "must be empty: an answer {status} has none",
-        "self.?body.orValue('') == '' || !has(self.status)"
+        "!has(self.body) || self.body == '' || !has(self.status)"
         f" || !(self.status in {listed(sorted(_BODILESS))})",
         "body",
-        words={"status": "string(self.status)"},
+        words={"status": "self.status == 204 ? '204' : self.status == 205 ? '205' : '304'"},
     )
     LOCATION: ClassVar = Rule(
         "location is set by redirect: remove it",
-        "!has(self.redirect)"
-        " || self.?headers.orValue([]).all(h, h.name.lowerAscii() != 'location')",
+        "!has(self.redirect) || !has(self.headers)"
+        " || self.headers.all(h, h.name.lowerAscii() != 'location')",
         "headers",
         "Forbidden",
     )
     TWICE: ClassVar = Rule(
         "{name} is given twice: remove one",
-        f"self.?headers.orValue([]).all(h, {_ONCE})",
+        f"!has(self.headers) || !self.headers.exists(h, {_DOUBLE})",
         "headers",
-        "Duplicate",
-        {"name": f"self.headers.filter(h, !({_ONCE}))[0].name.lowerAscii()"},
+        words={"name": f"{first_of('self.headers', 16, 'h', _DOUBLE)}.name.lowerAscii()"},
     )
 
     @model_validator(mode="after")

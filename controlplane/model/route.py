@@ -14,8 +14,8 @@ from controlplane.model.durations import Duration
 from controlplane.model.expressions import expression_error
 from controlplane.model.gateway import GATEWAY_API, GATEWAY_API_VERSIONS, GatewayApiVersion
 from controlplane.model.meta import Model, Resource
-from controlplane.model.route_filters import HTTPRouteFilter, filter_conflicts
 from controlplane.model.paths import path_error
+from controlplane.model.route_filters import HTTPRouteFilter, filter_conflicts
 from controlplane.model.rules import Broken, demand
 from controlplane.model.scalars import (
     Group,

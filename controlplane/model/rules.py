@@ -9,13 +9,14 @@ broken and raises it once, and `parsing` puts each part in its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
     from pydantic import GetCoreSchemaHandler
 
     from controlplane.model.problems import Step
@@ -26,8 +27,8 @@ RULES: Final = "rules"
 Broken = tuple[tuple["Step", ...], str]
 """Path of a field inside the model, and what is wrong with it."""
 
-Reason = Literal["Invalid", "Required", "Forbidden", "Duplicate"]
-"""What an API server puts in front of the message."""
+Reason = Literal["Invalid", "Required", "Forbidden"]
+"""What an API server puts in front of the message; others of its reasons would replace it."""
 
 _WORD: Final = re.compile(r"\{(\w+)\}")
 
@@ -55,6 +56,8 @@ class Rule(Rules):
     reason: Reason = "Invalid"
     words: Mapping[str, str] = field(default_factory=dict)
     """CEL for each word in braces."""
+    without_words: str = ""
+    """The message of an API server where CEL cannot tell the words at a bearable cost."""
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -69,6 +72,8 @@ class Rule(Rules):
     @property
     def message_cel(self) -> str | None:
         """The message as an expression; None when there is nothing to fill in."""
+        if self.without_words:
+            return None
         parts = _WORD.split(self.message)
         if len(parts) == 1:
             return None
@@ -164,6 +169,16 @@ def listed(texts: Iterable[object]) -> str:
     """Write a list of texts or numbers as CEL does."""
     shown = (quoted(text) if isinstance(text, str) else str(text) for text in texts)
     return f"[{', '.join(shown)}]"
+
+
+def first_of(items: str, most: int, variable: str, holds: str) -> str:
+    """Give, in CEL, the first of at most so many items that something holds of.
+
+    A filtered list would do, but the cost of what is made of its items is taken to be boundless.
+    """
+    at_place = re.sub(rf"\b{variable}\.", f"{items}[i].", holds)
+    places = listed(range(most))
+    return f"{items}[{places}.filter(i, i < size({items}) && ({at_place}))[0]]"
 
 
 def _any(names: Iterable[str]) -> str:
