@@ -1,4 +1,4 @@
-"""What a wheel carries beside the Python files: the built filters and the Redis scripts.
+"""What a wheel carries beside the Python files: filters, Redis scripts, bootstrap, samples.
 
 A hook and not `force-include` in pyproject.toml, since hatchling applies that to editable installs
 too: they would hold copies that grow old, and could not be made before the filters are built.
@@ -18,6 +18,7 @@ CARRIED = {
     "controlplane/filters/redis-bridge.wasm": "controlplane/filters/redis-bridge.wasm",
     "filters/scripts": "controlplane/ledger/scripts",
     "envoy": "controlplane/envoy",
+    "manifests/samples": "controlplane/samples",
 }
 
 

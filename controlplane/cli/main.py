@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "serve": "Run the control plane on a folder of manifests.",
-    "demo": "Run the whole stack on this machine and watch a sale.",
+    "demo": "Run the whole stack on this machine and watch a sale, or a sample.",
     "validate": "Check manifests without running anything.",
     "render": "Print what the proxies of a gateway would be sent.",
     "bootstrap": "Print the bootstrap of an Envoy.",

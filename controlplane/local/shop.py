@@ -1,7 +1,7 @@
 """A toy shop: the origin that a sale protects, small enough to cost nearly nothing a request.
 
 It sells to whoever reaches it, without a check of its own. So its count of buyers shows what the
-edge let through, which is what the demo and the tests look at.
+edge let through, which is what the demo and the tests look at. A toy model is on sale there, too.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from controlplane.local.model_api import PATH as MODEL, Completion, complete
 from controlplane.local.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 _SHOWN = "x-sluice-"
-_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 1024 * 1024
 _MAX_USERS = 1_000_000
@@ -30,9 +30,10 @@ class Shop:
     """An HTTP/1.1 server on loopback that takes an order with every request.
 
     `GET /stats` answers what it sold so far, and `GET /healthz` that it lives; neither is an order.
-    Any other request is one, by the user in `x-sluice-user`, else in `authorization`, else nobody.
-    Its answer is JSON: the method, the path, the x-sluice-* headers that came, the user, and how
-    many orders that user has made.
+    Any other request is one, by the user in `x-sluice-user`, else in `authorization`, else in
+    `x-api-key`, else nobody. Its answer is JSON: the method, the path, the x-sluice-* headers that
+    came, the user, and how many orders that user has made; but a path that ends with
+    `/chat/completions` is answered by a toy model (see `model_api`).
     """
 
     def __init__(self, *, port: int = 0, name: str = "shop") -> None:
@@ -85,8 +86,15 @@ class Shop:
     ) -> None:
         await self.stop()
 
-    def answer(self, request: Request) -> dict[str, object]:
-        """Takes the order (or tells the numbers) and says so; the body of the answer."""
+    def answer(self, request: Request) -> bytes:
+        """Takes the order (or tells the numbers) and says so; the answer as it is sent."""
+        if request.path.endswith(MODEL):
+            self.orders[self._account(request)] += 1
+            return _encode(complete(request.body))
+        body = json.dumps(self._told(request)).encode() + b"\n"
+        return _encode(Completion("application/json", (body,)))
+
+    def _told(self, request: Request) -> dict[str, object]:
         if request.path == "/healthz":
             return {"shop": self.name}
         if request.path == "/stats":
@@ -108,18 +116,20 @@ class Shop:
         }
 
     def _account(self, request: Request) -> str:
-        user = request.headers.get("x-sluice-user") or request.headers.get("authorization") or ""
+        names = ("x-sluice-user", "authorization", "x-api-key")
+        user = next((user for name in names if (user := request.headers.get(name))), "")
         # A bound on memory: a toy may still be left running behind a long load test.
         return user if user in self.orders or len(self.orders) < _MAX_USERS else _OVERFLOW
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: its line and its headers, names in lower case, the last of a name wins."""
+    """One request: line, headers (names in lower case, the last of a name wins), and body."""
 
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes
 
 
 class _Connection(asyncio.Protocol):
@@ -153,7 +163,7 @@ class _Connection(asyncio.Protocol):
                 return
             if request is None:
                 return
-            self._transport.write(_encode(self._shop.answer(request)))
+            self._transport.write(self._shop.answer(request))
             if request.headers.get("connection", "").lower() == "close":
                 self._transport.close()
 
@@ -168,38 +178,43 @@ class _Connection(asyncio.Protocol):
         method, path, _ = line.split(" ")
         pairs = (field.partition(":") for field in fields)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
-        body_end = self._body_end(end + 4, headers)
-        if body_end is None:
+        found = self._body(end + 4, headers)
+        if found is None:
             return None
+        body, body_end = found
         del self._buffer[:body_end]
-        return Request(method, path.partition("?")[0], headers)
+        return Request(method, path.partition("?")[0], headers, body)
 
-    def _body_end(self, start: int, headers: dict[str, str]) -> int | None:
-        """Where the body, which nobody wants, ends; None while it is still coming."""
+    def _body(self, start: int, headers: dict[str, str]) -> tuple[bytes, int] | None:
+        """The body and where it ends; None while it is still coming."""
         if headers.get("transfer-encoding", "").lower() == "chunked":
-            return self._chunks_end(start)
+            return self._chunks(start)
         length = int(headers.get("content-length", "0"))
         if not 0 <= length <= _MAX_BODY:
             raise ValueError
-        return start + length if len(self._buffer) >= start + length else None
+        end = start + length
+        return (bytes(self._buffer[start:end]), end) if len(self._buffer) >= end else None
 
-    def _chunks_end(self, start: int) -> int | None:
+    def _chunks(self, start: int) -> tuple[bytes, int] | None:
+        body = bytearray()
         while (line_end := self._buffer.find(b"\r\n", start)) >= 0:
             size = int(self._buffer[start:line_end].partition(b";")[0], 16)
-            if not 0 <= size <= _MAX_BODY:
+            if size < 0 or len(body) + size > _MAX_BODY:
                 raise ValueError
             next_chunk = line_end + 2 + size + 2
             if len(self._buffer) < next_chunk:
                 return None
             if size == 0:  # trailers are not read: Envoy sends none
-                return next_chunk
+                return bytes(body), next_chunk
+            body += self._buffer[line_end + 2 : line_end + 2 + size]
             start = next_chunk
         return None
 
 
-def _encode(body: dict[str, object]) -> bytes:
-    text = json.dumps(body).encode() + b"\n"
-    head = (
-        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
-    )
-    return head.encode() + text
+def _encode(answer: Completion) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {answer.content_type}\r\n".encode()
+    if answer.streams:
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in answer.parts)
+        return head + b"transfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    body = b"".join(answer.parts)
+    return head + b"content-length: %d\r\n\r\n" % len(body) + body

@@ -7,6 +7,8 @@ It is made of what a user would start by hand (a Redis, `sluice serve` on a fold
 from __future__ import annotations
 
 from controlplane.local.demo.live import live
+from controlplane.local.demo.recipes import RECIPES
+from controlplane.local.demo.show import show
 from controlplane.local.demo.walk import walk
 
-__all__ = ["live", "walk"]
+__all__ = ["RECIPES", "live", "show", "walk"]

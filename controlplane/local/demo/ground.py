@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from controlplane.local.demo.manifests import GATEWAY, write_edge
+from controlplane.local.demo.place import GATEWAY, Place
 from controlplane.local.envoy_process import EnvoyProcess, find_envoy
 from controlplane.local.errors import LocalError
 from controlplane.local.ports import LOOPBACK, free_port
@@ -24,6 +24,8 @@ from controlplane.local.shop import Shop
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from controlplane.local.demo.place import Scene
 
 WORKERS = 2
 _START_DEADLINE = 60.0
@@ -36,24 +38,41 @@ class Ground:
 
     Args:
         folder: where everything goes: manifests, state, logs.
+        scene: what it is about.
         say: told what is being started.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, scene: Scene, say: Callable[[str], None]) -> None:
         self.folder = folder
+        self.scene = scene
         self.manifests = folder / "manifests"
         self.environment = folder / "env"
         self.port = free_port()
         self.web_port, self.xds_port = free_port(), free_port()
-        self.redis = RedisServer(directory=folder / "redis", appendonly=True)
+        # A replica that comes is sent everything at once, not after five seconds.
+        self.redis = RedisServer(
+            directory=folder / "redis",
+            appendonly=True,
+            settings={"repl-diskless-sync-delay": "0"},
+        )
         self.shop = Shop()
         self._say = say
         self._stack = AsyncExitStack()
 
     @property
+    def edge(self) -> str:
+        """Where the gateway is."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
     def url(self) -> str:
         """Where the sale is."""
-        return f"http://{LOOPBACK}:{self.port}/buy"
+        return self.edge + self.scene.path
+
+    @property
+    def place(self) -> Place:
+        """What manifests have to be told, once Redis and the shop run."""
+        return Place(self.redis.address, self.port, self.shop.port, WORKERS)
 
     @property
     def server(self) -> str:
@@ -76,6 +95,12 @@ class Ground:
         trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    def write(self, file: str, text: str) -> None:
+        """Write a manifest, or change it: at once, so that half a file is never read."""
+        temporary = self.manifests / f".{file}.new"
+        temporary.write_text(text)
+        temporary.replace(self.manifests / file)
 
     async def sluice(self, *arguments: str, stdin: str = "") -> str:
         """Run a command as a user would; what it printed.
@@ -112,32 +137,34 @@ class Ground:
         self.manifests.mkdir(parents=True, exist_ok=True)
         self._say("starting Redis and the shop")
         await self._stack.enter_async_context(self.redis)
+        if self.scene.replica:
+            await self._stack.enter_async_context(self._replica())
         await self._stack.enter_async_context(self.shop)
-        write_edge(
-            self.manifests,
-            redis=self.redis.address,
-            port=self.port,
-            shop=self.shop.port,
-            workers=WORKERS,
-        )
+        for file, text in self.scene.manifests(self.place).items():
+            self.write(file, text)
         self._say("starting the control plane")
         await self._serve()
         self._say("starting Envoy")
         bootstrap = await self.sluice(
             *("bootstrap", "--gateway", GATEWAY),
             *("--xds-address", f"{LOOPBACK}:{self.xds_port}"),
-            *("--workers", str(WORKERS)),
+            *("--manifests", str(self.manifests)),
         )
         envoy = EnvoyProcess(bootstrap, concurrency=WORKERS, directory=self.folder)
         await self._stack.enter_async_context(envoy)
         self._write_environment()
 
+    def _replica(self) -> RedisServer:
+        following = {"replicaof": f"{LOOPBACK} {self.redis.port}"}
+        return RedisServer(directory=self.folder / "replica", settings=following)
+
     def _write_environment(self) -> None:
-        """For `source` in another terminal: where the sale and the control plane are."""
+        """For `source` in another terminal: where the gateway, sale and control plane are."""
         programs = Path(sys.executable).parent
+        sale = f"export SALE={self.url}\n" if self.scene.path else ""
         self.environment.write_text(
             f"export SLUICE_SERVER={self.server}\n"
-            f"export SALE={self.url}\n"
+            f"export EDGE={self.edge}\n{sale}"
             f"export MANIFESTS={shlex.quote(str(self.manifests))}\n"
             f"export PATH={shlex.quote(str(programs))}:$PATH\n"
         )

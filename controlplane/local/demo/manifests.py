@@ -1,25 +1,27 @@
-"""The demo's manifests, written to its folder, where they may be edited while it runs."""
+"""The manifests of the sale that `sluice demo` shows, which may be edited while it runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from controlplane.local.demo.place import TIMEOUT, Place, Scene, moment
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
-SALE = "shop/laptop"
-GATEWAY = "shop/edge"
+SALE: Final = "shop/laptop"
+SALE_FILE: Final = "sale.yaml"
+STOCK: Final = 100
+PATH: Final = "/buy"
 
-_EDGE = """\
+_EDGE: Final = """\
 # The edge: a gateway on this machine, the Redis that keeps the books, the shop behind it.
 apiVersion: sluice.dev/v1alpha1
 kind: EdgeConfig
 metadata: {{name: edge, namespace: shop}}
 spec:
   # One machine runs all of this, crowd included: 100 ms, as by default, may be too little for it.
-  redis: {{address: "{redis}", timeout: 2s}}
+  redis: {{address: "{redis}", timeout: {timeout}}}
   proxy: {{workers: {workers}}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
@@ -46,7 +48,7 @@ spec:
   rules:
     - name: buy
       matches:
-        - path: {{type: PathPrefix, value: /buy}}
+        - path: {{type: PathPrefix, value: {path}}}
       backendRefs:
         - {{name: shop, port: 80}}
     - name: browse
@@ -73,7 +75,7 @@ endpoints:
   - addresses: [127.0.0.1]
 """
 
-_SALE = """\
+_SALE: Final = """\
 # The sale. Edit it while the demo runs: each change is in force a moment after it is saved.
 apiVersion: sluice.dev/v1alpha1
 kind: FlashSale
@@ -85,38 +87,29 @@ spec:
     startTime: "{start}"
   stock: {stock}
   admission:
-    blockRatio: {ratio}
-    draw: {draw}
+    blockRatio: 0.7
+    draw: PerUser
   identity:
     header: Authorization
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What differs between the demo's sales."""
-
-    start: datetime
-    stock: int
-    ratio: float
-    draw: str
-
-
-def write_edge(folder: Path, *, redis: str, port: int, shop: int, workers: int) -> None:
-    """Write all but the sale. `redis` is host:port, `port` the gateway's, `shop` the shop's."""
-    text = _EDGE.format(redis=redis, port=port, shop=shop, workers=workers)
-    _replace(folder / "edge.yaml", text)
+def edge(place: Place) -> dict[str, str]:
+    """Give all but the sale, which is written when everything is up."""
+    text = _EDGE.format(
+        redis=place.redis,
+        timeout=TIMEOUT,
+        workers=place.workers,
+        port=place.port,
+        path=PATH,
+        shop=place.shop,
+    )
+    return {"edge.yaml": text}
 
 
-def write_sale(folder: Path, terms: Terms) -> None:
-    """Write the sale, or change it."""
-    start = terms.start.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    text = _SALE.format(start=start, stock=terms.stock, ratio=terms.ratio, draw=terms.draw)
-    _replace(folder / "sale.yaml", text)
+def sale(start: datetime) -> str:
+    """Give the sale that starts then."""
+    return _SALE.format(start=moment(start), stock=STOCK)
 
 
-def _replace(path: Path, text: str) -> None:
-    """At once, so that the control plane never reads half a file."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    temporary.replace(path)
+SCENE: Final = Scene(edge, path=PATH)

@@ -74,6 +74,7 @@ def test_every_command_helps_with_examples(words: tuple[str, ...], sluice: Sluic
         (("sale", "set-limit", "a/b"), "give either a number or --clear"),
         (("bootstrap", "--gateway", "a/b", "--xds-address", "x"), "'x' is not HOST:PORT"),
         (("filters", "reload", "--to", "a", "--file", "b"), "give either --file or --to"),
+        (("demo", "--sample", "x"), "no 'x'; the samples are: classic-recipe, flash-sale-full, "),
         (("data", "delete", "a/b", "--all", "--id", "x"), "but not both"),
         (("quota", "get", "model-api"), "is not NAMESPACE/NAME, such as shop/model-api"),
         (("quota", "get", "a/b", "--key", "k", "--consumer", "x"), "either --key or --consumer"),

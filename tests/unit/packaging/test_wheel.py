@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 SCRIPTS = {path.name for path in (ROOT / "filters" / "scripts").glob("*.lua")}
 
+SAMPLES = {path.name for path in (ROOT / "manifests" / "samples").iterdir()}
+
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,6 +40,14 @@ def test_it_carries_every_script_and_finds_them_there(unpacked: Path) -> None:
 
 def test_it_carries_what_starts_an_envoy(unpacked: Path) -> None:
     assert (unpacked / "controlplane" / "envoy" / "bootstrap.yaml").is_file()
+
+
+def test_it_carries_every_sample_and_finds_them_there(unpacked: Path) -> None:
+    packaged = unpacked / "controlplane" / "samples"
+    assert SAMPLES
+    assert {path.name for path in packaged.iterdir()} == SAMPLES
+    code = "from controlplane.local.demo import samples; print(samples.folder())"
+    assert Path(_run(unpacked, "-c", code)) == packaged
 
 
 def test_it_carries_no_tests_and_nothing_of_the_workspace(unpacked: Path) -> None:
