@@ -80,8 +80,8 @@ $(WASM) &: $(FILTER_SOURCES) .venv/.done-rust
 
 # --------------------------------------------------------------------------------------- running
 .PHONY: demo
-demo: setup ## Run the whole stack on this machine: a sale, live in the terminal
-	$(BIN)/sluice demo
+demo: setup ## Run the whole stack on this machine: a sale, live in the terminal (or SAMPLE=NAME)
+	$(BIN)/sluice demo $(if $(SAMPLE),--sample "$(SAMPLE)")
 
 # ---------------------------------------------------------------------------------------- proving
 .PHONY: test

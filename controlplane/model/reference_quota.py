@@ -18,6 +18,7 @@ namespace and name; the other says so in its conditions.
 
 Samples: [requests a minute](../../manifests/samples/quota-requests.yaml),
 [tokens of a model](../../manifests/samples/quota-tokens.yaml).
+Each can be watched on one machine: `sluice demo --sample quota-requests`.
 
 ## Two recipes
 

@@ -27,6 +27,7 @@ Samples: [the least](../../manifests/samples/flash-sale-minimal.yaml),
 [the classic recipe](../../manifests/samples/classic-recipe.yaml),
 [every field](../../manifests/samples/flash-sale-full.yaml),
 [two sales](../../manifests/samples/two-sales.yaml).
+Each can be watched on one machine: `sluice demo --sample two-sales`.
 
 A request is judged in this order: denied networks, suspended, window, identity, denied users,
 known permit or pass (straight through), throttle, sold out, lottery, and last the books in Redis.
