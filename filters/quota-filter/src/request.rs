@@ -115,7 +115,8 @@ pub(crate) fn conclude(ready: Ready, now: Moment) {
         Ready::Again(undecided) | Ready::Without(undecided, _) => undecided.request,
     };
     // A client that has left takes its context along.
-    let here = host::set_effective_context(request).is_ok();
+    let here =
+        with(|vm| vm.paused.remove(&request)) && host::set_effective_context(request).is_ok();
     let step = match ready {
         Ready::Told(told) => with(|vm| vm.tell(told, here, now)),
         _ if !here => return,
@@ -130,6 +131,9 @@ pub(crate) fn conclude(ready: Ready, now: Moment) {
             let _ = host::resume(Stream::Request);
         }
         Step::Refuse(refusal) if here => refusal.answer(),
+        Step::Waits if here => with(|vm| {
+            vm.paused.insert(request);
+        }),
         Step::Pass | Step::Refuse(_) | Step::Waits => {}
     }
 }

@@ -141,7 +141,11 @@ pub(crate) fn body(request: ContextId, size: usize, end: bool) {
 
 /// The request is over, whatever became of it.
 pub(crate) fn over(request: ContextId) {
-    let Some(begun) = with(|vm| vm.open.get(&request).map(Open::has_begun)) else { return };
+    let open = with(|vm| {
+        vm.paused.remove(&request);
+        vm.open.get(&request).map(Open::has_begun)
+    });
+    let Some(begun) = open else { return };
     // A response may end in trailers, of which nothing is told here.
     let whole = begun && is_unbroken();
     close(request, if whole { End::Whole } else { End::Cut });

@@ -217,7 +217,7 @@ fn count(outcome: &str) -> i64 {
 /// Nothing is kept of any request.
 fn at_rest() {
     with(|vm| {
-        assert_eq!(vm.open.len(), 0);
+        assert!(vm.open.is_empty() && vm.paused.is_empty());
         assert!(vm.waiting.is_idle() && vm.settlements.is_empty() && vm.undecided.is_empty());
     });
 }

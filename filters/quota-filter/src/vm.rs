@@ -2,7 +2,7 @@
 //! the same VM, and who waits, what is to be settled and what is known of counters are kept.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 use host::ContextId;
@@ -54,6 +54,8 @@ pub(crate) struct Vm {
     pub(crate) settlements: Settlements<Owner>,
     pub(crate) known: Known,
     pub(crate) local: Local,
+    /// Requests that are paused. The host knows a request for a moment longer than it lives.
+    pub(crate) paused: HashSet<ContextId, Named>,
     /// Requests that wait for the first word of Redis.
     pub(crate) undecided: VecDeque<Undecided>,
     /// Requests that went through, and whose response something is to be done about.
@@ -99,6 +101,7 @@ impl Vm {
             settlements: Settlements::default(),
             known: Known::new(random_key()),
             local: Local::new(random_key()),
+            paused: HashSet::default(),
             undecided: VecDeque::new(),
             open: HashMap::default(),
             turned_away: 0,
@@ -148,6 +151,7 @@ impl Vm {
 
     /// A request that came now waits: its deadline counts from here.
     pub(crate) fn arrived(&mut self, request: ContextId, now: Moment) {
+        self.paused.insert(request);
         let deadline_us = (now.as_nanos() / 1_000).saturating_add(self.deadline_us());
         self.waiting.set_deadline(request, deadline_us);
         if let Some(last) = self.undecided.back_mut().filter(|last| last.request == request) {

@@ -137,14 +137,20 @@ fn settlements_wait_for_redis() {
 
 #[test]
 fn who_left_before_the_reply_gets_the_reservation_back() {
-    let rig = Rig::serving(&tokens());
-    rig.request(7, "anna");
-    rig.over(7);
-    fake::take_calls();
-    rig.reply(&allowed(5, 900_000));
-    let calls = fake::take_calls();
-    assert_eq!(runs(calls.clone()), ["s 1 1 1 900000 5 0"]);
-    assert!(resumed(calls).is_empty());
-    rig.reply(&[1, 10]);
-    at_rest();
+    for known_to_the_host in [false, true] {
+        let rig = Rig::serving(&tokens());
+        rig.request(7, "anna");
+        rig.enter(7);
+        on_log(7);
+        if !known_to_the_host {
+            fake::forget_context(7);
+        }
+        fake::take_calls();
+        rig.reply(&allowed(5, 900_000));
+        let calls = fake::take_calls();
+        assert_eq!(runs(calls.clone()), ["s 1 1 1 900000 5 0"]);
+        assert!(resumed(calls).is_empty());
+        rig.reply(&[1, 10]);
+        at_rest();
+    }
 }
