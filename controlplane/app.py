@@ -13,9 +13,7 @@ import os
 import time
 from collections import Counter
 from contextlib import ExitStack, aclosing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -27,6 +25,8 @@ from controlplane.ledger.pace import Pace
 from controlplane.ledger.presence import Connected, Presence
 from controlplane.model import Problem
 from controlplane.model.durations import format_instant
+from controlplane.serving import Serving
+from controlplane.settings import StartError
 from controlplane.sources import Directory
 from controlplane.sources.dates import dates
 from controlplane.status import Tracker
@@ -39,14 +39,13 @@ from controlplane.web.api import make_app
 from controlplane.web.control import Control
 from controlplane.web.filter_store import FilterError, FilterStore, built_folder
 from controlplane.web.rollouts import Rollouts
-from controlplane.web.server import WebServer
-from controlplane.xds.server import ListenError, Server
 from controlplane.xds.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import date
 
+    from controlplane.settings import Settings
     from controlplane.sources import Update
 
 log = structlog.get_logger(__name__)
@@ -54,35 +53,6 @@ log = structlog.get_logger(__name__)
 #: Changes that come together make one status.
 SETTLE_SECONDS: Final = 0.05
 LONGEST_NAP_SECONDS: Final = 3600.0
-
-
-class StartError(Exception):
-    """The control plane cannot start; the message is one line that says what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How a control plane runs.
-
-    Attributes:
-        manifests: the folder (or file) of objects, watched.
-        state_dir: what outlives the process: copies of books, the key ring, filter code.
-        xds_host: where proxies get their configuration; so for xds_port (0: any free one).
-        web_host: where commands and scrapers ask; so for web_port.
-        web_names: further names under which the API may be called, besides loopback.
-        built: the folder with the built filters.
-        grace: seconds that streams have for ending in order.
-    """
-
-    manifests: Path
-    state_dir: Path = Path(".sluice")
-    xds_host: str = "127.0.0.1"
-    xds_port: int = 18000
-    web_host: str = "127.0.0.1"
-    web_port: int = 18080
-    web_names: tuple[str, ...] = ()
-    built: Path | None = None
-    grace: float = 3.0
 
 
 class App:
@@ -94,7 +64,6 @@ class App:
         self._presence = Presence()
         self._store = Store()
         self._registry = metrics.registry()
-        self._server = Server(self._store, registry=self._registry)
         self._ledger = Ledger(
             settings.state_dir,
             environ,
@@ -104,7 +73,7 @@ class App:
         self._filters = FilterStore(
             settings.state_dir / "filters", settings.built or built_folder()
         )
-        self._web = WebServer(settings.web_host, settings.web_port)
+        self._serving = Serving(settings, self._store, self._filters, self._registry)
         self._rollouts = Rollouts()
         self._tracker = Tracker()
         self._terminal = TerminalWriter()
@@ -131,7 +100,7 @@ class App:
             try:
                 await self._work(stop, about, ready)
             finally:
-                await self._server.stop(self.settings.grace)
+                await self._serving.stop_discovery()
 
     # -------------------------------------------------------------------------- beginning and end
 
@@ -152,27 +121,14 @@ class App:
             yield
 
     async def _listen(self, stack: ExitStack) -> dict[str, Any]:
-        settings = self.settings
-        try:
-            web_port = self._web.bind()
-        except OSError as error:
-            where = f"{settings.web_host}:{settings.web_port}"
-            raise StartError(
-                f"cannot serve the web API on {where}: {error.strerror}; end the process that "
-                "listens there, or choose another port with --web-port"
-            ) from error
-        stack.callback(self._web.close)
-        try:
-            xds_port = await self._server.start(settings.xds_host, settings.xds_port)
-        except ListenError as error:
-            raise StartError(f"{error} with --xds-host or --xds-port") from error
+        stack.callback(self._serving.close)
+        addresses = await self._serving.listen()
         return {
             "version": __version__,
-            "manifests": str(settings.manifests),
-            "stateDir": str(settings.state_dir),
+            "manifests": str(self.settings.manifests),
+            "stateDir": str(self.settings.state_dir),
             "startedAt": format_instant(datetime.now(UTC).replace(microsecond=0)),
-            "xds": f"{settings.xds_host}:{xds_port}",
-            "web": f"{settings.web_host}:{web_port}",
+            **addresses,
             "pid": os.getpid(),
         }
 
@@ -186,7 +142,7 @@ class App:
         self._ledger.board.on_change(self._to_observe.set)
         app = make_app(self._control(about), self._names())
         async with asyncio.TaskGroup() as group:
-            web = group.create_task(self._web.serve(app), name="web")
+            web = group.create_task(self._serving.run(app), name="web")
             others = [
                 group.create_task(self._read(), name="source"),
                 group.create_task(self._follow_dates(), name="date"),
@@ -203,8 +159,8 @@ class App:
             for task in (*others, stopped):
                 task.cancel()
             await asyncio.wait(others)
-            await self._server.stop(self.settings.grace)
-            self._web.stop()
+            await self._serving.stop_discovery()
+            self._serving.stop_web()
             await asyncio.wait((web,), timeout=self.settings.grace + 1)
             web.cancel()
 

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import structlog
 
-from controlplane.app import App, Settings, StartError
+from controlplane.app import App
 from controlplane.cli import logs
 from controlplane.cli.errors import CommandError
+from controlplane.settings import Settings, StartError
+from controlplane.xds.credentials import TlsFiles
+from controlplane.xds.identity import TRUST_DOMAIN, is_trust_domain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +25,29 @@ EPILOG = """\
 \b
 Examples:
   sluice serve manifests/
-  sluice serve manifests/ --xds-host 0.0.0.0 --state-dir /var/lib/sluice
-  sluice serve manifests/ --log-format json
+  sluice serve manifests/ --state-dir /var/lib/sluice --log-format json
+  sluice serve manifests/ --xds-host 0.0.0.0 --xds-tls-cert tls.crt --xds-tls-key tls.key \\
+      --xds-tls-client-ca ca.crt
+
+With TLS, a proxy gets only the gateways that its certificate names, by the URI
+spiffe://TRUST-DOMAIN/ns/NAMESPACE/gateway/NAME. The files are read again when they change. Proxies
+get filter code on a port of its own, so that they need not reach the API.
 
 It ends in order on SIGTERM and Ctrl-C; proxies keep what they have. The password of Redis is read
 from the environment variable that the EdgeConfig names (SLUICE_REDIS_PASSWORD unless it says
 otherwise).
 """
+
+
+FILE = click.Path(path_type=Path)
+
+
+def trust_domain(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Check a trust domain."""
+    if not is_trust_domain(value):
+        message = f"{value!r} is no trust domain: lower case letters, digits, '.', '-' and '_'"
+        raise click.BadParameter(message, ctx, parameter)
+    return value
 
 
 @click.command(name="serve", epilog=EPILOG)
@@ -40,6 +59,30 @@ otherwise).
     default=18000,
     show_default=True,
     help="Port for proxies.",
+)
+@click.option(
+    "--xds-tls-cert", type=FILE, help="The server's certificate and its chain, PEM: mutual TLS."
+)
+@click.option("--xds-tls-key", type=FILE, help="The key of that certificate, PEM.")
+@click.option("--xds-tls-client-ca", type=FILE, help="The CA of the proxies' certificates, PEM.")
+@click.option(
+    "--xds-trust-domain",
+    default=TRUST_DOMAIN,
+    show_default=True,
+    callback=trust_domain,
+    help="The trust domain of the proxies' certificates.",
+)
+@click.option(
+    "--xds-plaintext",
+    is_flag=True,
+    help="Serve proxies without TLS off loopback too: anybody who can connect gets all secrets.",
+)
+@click.option(
+    "--filters-port",
+    type=click.IntRange(0, 65535),
+    default=18081,
+    show_default=True,
+    help="Port for filter code over TLS, at the address for proxies.",
 )
 @click.option(
     "--web-host",
@@ -82,13 +125,24 @@ otherwise).
     show_default=True,
     help="For people, or for programs.",
 )
-def command(path: Path, log_level: str, log_format: str, **options: Any) -> None:
+def command(
+    path: Path,
+    log_level: str,
+    log_format: str,
+    xds_tls_cert: Path | None,
+    xds_tls_key: Path | None,
+    xds_tls_client_ca: Path | None,
+    **options: Any,
+) -> None:
     """Run the control plane on a folder of manifests.
 
     PATH is a folder (or one file) of YAML; changes are in force a moment after they are saved.
     """
+    tls = tls_files(xds_tls_cert, xds_tls_key, xds_tls_client_ca)
+    if tls is not None and options["xds_plaintext"]:
+        raise click.UsageError("--xds-plaintext contradicts --xds-tls-cert: leave one away")
     logs.configure(log_level, log_format)
-    settings = Settings(manifests=path, **options)
+    settings = Settings(manifests=path, xds_tls=tls, **options)
     try:
         asyncio.run(serve(settings, os.environ))
     except StartError as error:
@@ -99,6 +153,18 @@ def command(path: Path, log_level: str, log_format: str, **options: Any) -> None
         raise CommandError(
             f"internal error ({type(first).__name__}: {first}): see the log"
         ) from None
+
+
+def tls_files(
+    certificate: Path | None, key: Path | None, client_ca: Path | None
+) -> TlsFiles | None:
+    """Give the files of mutual TLS: all of them or none."""
+    if certificate is not None and key is not None and client_ca is not None:
+        return TlsFiles(certificate, key, client_ca)
+    if certificate is None and key is None and client_ca is None:
+        return None
+    # A server that proves who it is, and hands the secrets to anybody, is not offered.
+    raise click.UsageError("--xds-tls-cert, --xds-tls-key and --xds-tls-client-ca go together")
 
 
 async def serve(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -116,6 +182,7 @@ def announce(about: Mapping[str, Any]) -> None:
         "Control plane started",
         manifests=about["manifests"],
         xds=about["xds"],
+        security=about["xdsSecurity"],
         web=f"http://{about['web']}",
         state=about["stateDir"],
     )

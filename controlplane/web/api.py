@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from controlplane.status.objects import problem_json
 from controlplane.web import metrics, wasm
+from controlplane.web.downloads import download_route
 from controlplane.web.errors import ApiError, bad_request, not_found
 from controlplane.web.filter_store import FLASH_SALE, STEMS
 from controlplane.web.proxies import proxy_json
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 #: A filter comes in base64, which is a third larger.
 MAX_CODE_BODY: Final = wasm.MAX_BYTES * 4 // 3 + 4096
-_DIGEST_LENGTH: Final = 64
 
 
 def make_app(control: Control, hosts: Iterable[str]) -> Starlette:
@@ -45,7 +45,7 @@ def make_app(control: Control, hosts: Iterable[str]) -> Starlette:
             Route("/healthz", api.healthz),
             Route("/readyz", api.readyz),
             Route("/metrics", api.metrics),
-            Route("/filters/{sha256:str}.wasm", api.code),
+            download_route(control.filters),
             Mount("/api/v1", routes=routes),
         ],
         exception_handlers={HTTPException: no_such_call},
@@ -98,17 +98,6 @@ class Api:
     async def metrics(self, _: Request) -> Response:
         """Give the metrics in Prometheus's text format."""
         return Response(metrics.exposition(self._control.registry), media_type=metrics.CONTENT_TYPE)
-
-    async def code(self, request: Request) -> Response:
-        """Give a filter's code to a proxy, which checks it by this very hash."""
-        sha256 = request.path_params["sha256"]
-        found = None
-        if len(sha256) == _DIGEST_LENGTH and sha256.isalnum():
-            found = await asyncio.to_thread(self._control.filters.find, sha256)
-        if found is None:
-            return PlainTextResponse("there is no filter with this hash\n", 404)
-        headers = {"cache-control": "public, max-age=31536000, immutable"}
-        return FileResponse(found, headers=headers, media_type="application/wasm")
 
     # ------------------------------------------------------------------------------ for commands
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
     from starlette.applications import Starlette
@@ -30,21 +31,22 @@ class _Server(uvicorn.Server):
 
 
 class WebServer:
-    """One listening socket and the app behind it."""
+    """One listening socket and the app behind it; over TLS when there is a context for it."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self.host = host
+        self._tls = tls
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self.port = port
 
     def bind(self) -> int:
         """Take the port (0: any that is free). OSError when that cannot be."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_STREAM)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind((self._host, self.port))
+            bound.bind((self.host, self.port))
             bound.listen(BACKLOG)
         except OSError:
             bound.close()
@@ -66,6 +68,9 @@ class WebServer:
             timeout_graceful_shutdown=GRACE_SECONDS,
             limit_concurrency=512,
         )
+        config.load()
+        # Not by uvicorn's own options: they take files, and read them once.
+        config.ssl = self._tls
         self._server = _Server(config)
         try:
             await self._server.serve(sockets=[self._socket])

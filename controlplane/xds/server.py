@@ -6,6 +6,7 @@ a status, and responses are joined from pieces that were encoded before.
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import secrets
 import socket
@@ -15,6 +16,7 @@ import grpc
 import structlog
 from prometheus_client import CollectorRegistry
 
+from controlplane.xds.identity import TRUST_DOMAIN, identify
 from controlplane.xds.kinds import KINDS
 from controlplane.xds.metrics import Metrics
 from controlplane.xds.ordering import Timing
@@ -24,6 +26,7 @@ from controlplane.xds.stream import Stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from controlplane.xds.credentials import ServerCredentials
     from controlplane.xds.kinds import Kind
     from controlplane.xds.store import Store
 
@@ -37,6 +40,10 @@ class ListenError(Exception):
     """The server cannot listen where it should; the message says why and what to do."""
 
 
+class PlaintextError(Exception):
+    """Without TLS it may not listen where others could connect; the message names the address."""
+
+
 class Server:
     """Serves the store's content to proxies.
 
@@ -45,6 +52,9 @@ class Server:
         registry: where metrics are registered; a new one when not given.
         timing: bounds of the order of responses.
         limits: bounds of what a client may do.
+        credentials: for mutual TLS, and then a proxy gets only the gateways that its certificate
+            names; without, whoever connects gets whatever it asks for.
+        trust_domain: in which certificates name gateways.
     """
 
     def __init__(
@@ -54,11 +64,15 @@ class Server:
         registry: CollectorRegistry | None = None,
         timing: Timing | None = None,
         limits: Limits | None = None,
+        credentials: ServerCredentials | None = None,
+        trust_domain: str = TRUST_DOMAIN,
     ) -> None:
         self._store = store
         self._metrics = Metrics(registry or CollectorRegistry())
         self._timing = timing or Timing()
         self._limits = limits or Limits()
+        self._credentials = credentials
+        self._trust_domain = trust_domain
         self._sessions: set[Session] = set()
         self._server: grpc.aio.Server | None = None
         self._draining = False
@@ -66,26 +80,37 @@ class Server:
         self._run = secrets.token_hex(4)
         self._count = itertools.count(1)
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
-        """Begins to listen; gives the port, which the system chooses when 0 is asked for.
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 0, *, plaintext: bool = False
+    ) -> int:
+        """Begins to listen; gives the port.
+
+        Args:
+            host: a name or an address.
+            port: of it; 0 is any that is free.
+            plaintext: without credentials, listen also where other machines can connect.
 
         Raises:
             ListenError: the address is in use, or not one of this machine.
+            PlaintextError: it has no credentials, and the address is not a loopback one.
         """
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         _check(host, port, where)
+        if self._credentials is None and not plaintext and not _is_loopback(host):
+            raise PlaintextError(where)
         server = grpc.aio.server(
             options=self._options(), maximum_concurrent_rpcs=self._limits.streams
         )
         server.add_generic_rpc_handlers(tuple(self._services()))
         try:
-            bound = server.add_insecure_port(where)
+            bound = self._bind(server, where)
         except RuntimeError as error:
             raise ListenError(_explain(where, str(error))) from error
         await server.start()
         self._server = server
         self._draining = False
-        log.info("Discovery server started", address=host, port=bound)
+        security = "mutual TLS" if self._credentials else "plaintext"
+        log.info("Discovery server started", address=host, port=bound, security=security)
         return bound
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -104,6 +129,11 @@ class Server:
         log.info("Discovery server stopped")
 
     # -------------------------------------------------------------------------------- internal
+    def _bind(self, server: grpc.aio.Server, where: str) -> int:
+        if self._credentials is None:
+            return server.add_insecure_port(where)
+        return server.add_secure_port(where, self._credentials.for_grpc())
+
     def _options(self) -> list[tuple[str, Any]]:
         limits = self._limits
         return [
@@ -146,7 +176,10 @@ class Server:
     ) -> None:
         prefix = f"{self._run}-{next(self._count)}"
         stream = Stream(prefix, delta=delta, only=only, timing=self._timing)
-        session = Session(self._store, stream, self._metrics, self._limits)
+        identity = None
+        if self._credentials is not None:
+            identity = identify(context.auth_context(), self._trust_domain)
+        session = Session(self._store, stream, self._metrics, self._limits, identity)
         if self._draining:
             session.drain()
         self._sessions.add(session)
@@ -154,6 +187,17 @@ class Server:
             await session.run(context)
         finally:
             self._sessions.discard(session)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can connect; a name counts by all of its addresses."""
+    try:
+        # Nothing, to gRPC, is every address.
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
+    except OSError:
+        return False
+    addresses = {str(address[0]).partition("%")[0] for *_, address in found}
+    return bool(addresses) and all(ipaddress.ip_address(one).is_loopback for one in addresses)
 
 
 def _check(host: str, port: int, where: str) -> None:

@@ -21,6 +21,7 @@ from controlplane.xds.stream import ProtocolError
 
 if TYPE_CHECKING:
     from controlplane.xds.events import Event, Reply
+    from controlplane.xds.identity import Identity
     from controlplane.xds.metrics import Metrics
     from controlplane.xds.store import Connection, Store
     from controlplane.xds.stream import Stream
@@ -63,6 +64,10 @@ class Ending:
     message: str
 
 
+class DeniedError(Exception):
+    """The proxy may not have what it asks for (PERMISSION_DENIED); the message says why."""
+
+
 class Session:
     """One stream, from its first request to its end.
 
@@ -71,13 +76,22 @@ class Session:
         stream: the state machine, fresh.
         metrics: counted here.
         limits: bounds of what a client may do.
+        identity: who the client is by its certificate; without one it may have any gateway.
     """
 
-    def __init__(self, store: Store, stream: Stream, metrics: Metrics, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        stream: Stream,
+        metrics: Metrics,
+        limits: Limits,
+        identity: Identity | None = None,
+    ) -> None:
         self._store = store
         self._stream = stream
         self._metrics = metrics
         self._limits = limits
+        self._identity = identity
         self._parse = parse_delta if stream.delta else parse_sotw
         self._inbox: asyncio.Queue[bytes] = asyncio.Queue(limits.inbox)
         self._wake = asyncio.Event()
@@ -149,6 +163,8 @@ class Session:
                 return self._fault(f"not a discovery request: {error}")
             except ProtocolError as error:
                 return self._fault(str(error))
+            except DeniedError as error:
+                return self._fault(str(error), grpc.StatusCode.PERMISSION_DENIED)
             reply = self._next_reply()
             if reply is None:
                 return None
@@ -188,8 +204,9 @@ class Session:
         self._metrics.send.labels(short).observe(asyncio.get_running_loop().time() - begun)
         return None
 
-    def _fault(self, message: str) -> Ending:
-        code = grpc.StatusCode.INVALID_ARGUMENT
+    def _fault(
+        self, message: str, code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT
+    ) -> Ending:
         self._metrics.failures.labels(code.name).inc()
         return Ending(code, message)
 
@@ -199,6 +216,15 @@ class Session:
         if node is None:
             return
         address = str(context.peer())
+        if self._identity and (objection := self._identity.objection(node.cluster)):
+            log.warning(
+                "Proxy denied",
+                node=node.id,
+                gateway=node.cluster,
+                address=address,
+                reason=objection,
+            )
+            raise DeniedError(objection)
         self._connected = asyncio.get_running_loop().time()
         self._connection = self._store.connect(node, self._stream, self._wake.set, address)
         log.info(
@@ -218,6 +244,8 @@ class Session:
             self._timer.cancel()
         if self._connection is not None:
             self._connection.close()
+        if ending is not None and ending.code is grpc.StatusCode.PERMISSION_DENIED:
+            return  # it never was connected, and the log has its line
         node = self._stream.node
         log.info(
             "Proxy disconnected",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from controlplane.app import App, Settings
+from controlplane.app import App
+from controlplane.settings import Settings
 from tests.testkit.waiting import eventually
 from tests.unit.web.modules import built
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from controlplane.app import StartError
 from controlplane.ledger.folder import state_folder
 from controlplane.local import free_port
+from controlplane.settings import StartError
 from tests.testkit.waiting import eventually
 from tests.unit.app.control_plane import SALE, control_plane, write_manifests
 
