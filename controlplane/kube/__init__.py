@@ -32,10 +32,10 @@ from controlplane.kube.memory import (
     Put,
     Resumed,
 )
-from controlplane.kube.reflector import Rhythm, reflect
+from controlplane.kube.reflector import Rhythm, Target, reflect
 from controlplane.kube.resources import Key, Object, ResourceType, key_of, version_of
 from controlplane.kube.session import JSON_PATCH, MERGE_PATCH, Call, Session
-from controlplane.kube.streams import Target, targets, watching
+from controlplane.kube.streams import targets, watching
 
 __all__ = [
     "EVENTS",

@@ -67,6 +67,10 @@ class UnavailableError(KubeError):
         """Seconds to wait at the least; 0 when the server asked for none."""
 
 
+class SilentError(UnavailableError):
+    """A stream has said nothing for long. It may be dead, or there was nothing to say."""
+
+
 class TooManyRequestsError(UnavailableError):
     """The server is busy and says when to come back."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from controlplane.kube.errors import GoneError
+from controlplane.kube.errors import GoneError, SilentError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -26,7 +26,7 @@ async def lines(
     What stands after the last newline is half a line, and is dropped.
 
     Raises:
-        TimeoutError: nothing came for `silence` seconds while somebody waited here.
+        SilentError: nothing came for `silence` seconds while somebody waited here.
         GoneError: a line is too long to be an object; what follows it cannot be told.
     """
     parts: list[bytes] = []
@@ -44,5 +44,8 @@ async def lines(
 
 
 async def _within(seconds: float, read: Callable[[], Awaitable[bytes]]) -> bytes:
-    async with asyncio.timeout(seconds):
-        return await read()
+    try:
+        async with asyncio.timeout(seconds):
+            return await read()
+    except TimeoutError as error:
+        raise SilentError(f"the API server said nothing for {seconds:g} s") from error

@@ -1,9 +1,12 @@
 """Follows all objects of a kind: one list, then every change, for as long as anybody listens.
 
 It ends only when it is closed. Whatever happens to the server, to the connection or to our rights
-is told as `Interrupted` and tried again; what was told before stays what was last known. A watch
-that says nothing for longer than the server's bookmarks are apart counts as dead: a connection
-may be lost without anybody being told, and such a watch would be silent for ever.
+is told as `Interrupted` and tried again; what was told before stays what was last known.
+
+A watch that says nothing for long is given up for a new one that goes on from the same place: a
+connection may be lost without anybody being told, and such a watch would be silent for ever. That
+is no interruption yet. Bookmarks, sent each minute, are left out while nothing of the whole kind
+has changed, so a healthy server is silent too; if it is away, the new watch finds out.
 """
 
 from __future__ import annotations
@@ -18,7 +21,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from controlplane.kube.backoff import Backoff
-from controlplane.kube.errors import GoneError, KubeError, NotFoundError, UnavailableError
+from controlplane.kube.errors import (
+    GoneError,
+    KubeError,
+    NotFoundError,
+    SilentError,
+    UnavailableError,
+)
 from controlplane.kube.memory import (
     Bookmark,
     Change,
@@ -46,6 +55,16 @@ _BRIEF = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What is followed: a kind, in one namespace or (None) in all, and of it what is selected."""
+
+    kind: ResourceType
+    namespace: str | None = None
+    fields: str = ""
+    """A field selector, such as "type=kubernetes.io/tls"; all when empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rhythm:
     """How a reflector spends its time; all in seconds but the page."""
 
@@ -54,7 +73,7 @@ class Rhythm:
     lifetime: tuple[float, float] = (240.0, 300.0)
     """How long a watch lives; by chance, so that many do not come back at once."""
     silence: float = 70.0
-    """A watch is dead after this long without a word. Servers send a bookmark each minute."""
+    """A watch is replaced after this long without a word: more than a minute, as bookmarks are."""
     shortest: float = 0.1
     longest: float = 30.0
     """The waits after failures: the first, and the longest."""
@@ -68,13 +87,16 @@ async def reflect(
     kind: ResourceType,
     namespace: str | None = None,
     *,
+    fields: str = "",
     rhythm: Rhythm = NORMAL,
 ) -> AsyncGenerator[Change]:
     """Tell of all objects of a kind, in one namespace or in all. Never ends, never raises.
 
+    With a field selector, as `fields`, only of those that it selects.
+
     `Listed` comes first, and again whenever the server cannot tell what happened since.
     """
-    reflector = _Reflector(session, kind, namespace, rhythm)
+    reflector = _Reflector(session, Target(kind, namespace, fields), rhythm)
     while True:
         try:
             async with aclosing(reflector.follow()) as changes:
@@ -88,12 +110,11 @@ async def reflect(
 
 
 class _Reflector:
-    def __init__(
-        self, session: Session, kind: ResourceType, namespace: str | None, rhythm: Rhythm
-    ) -> None:
+    def __init__(self, session: Session, target: Target, rhythm: Rhythm) -> None:
         self._session = session
-        self._kind = kind
-        self._namespace = namespace
+        self._kind = kind = target.kind
+        self._namespace = namespace = target.namespace
+        self._fields = target.fields
         self._rhythm = rhythm
         self._memory = Memory(kind)
         self._backoff = Backoff(rhythm.shortest, rhythm.longest)
@@ -124,6 +145,9 @@ class _Reflector:
 
     def failed(self, error: KubeError) -> float:
         """Take note of an error; gives the seconds to wait, 0 to go on at once."""
+        if isinstance(error, SilentError):
+            self._log.debug("Watch replaced", reason=str(error))
+            return 0.0
         unavailable = isinstance(error, UnavailableError)
         if isinstance(error, GoneError) or not unavailable:
             self._memory.forget_position()
@@ -144,6 +168,8 @@ class _Reflector:
             "resourceVersion": self._memory.position,
             "timeoutSeconds": str(max(1, round(random.uniform(*self._rhythm.lifetime)))),  # noqa: S311 - spreads load, no secret
         }
+        if self._fields:
+            query["fieldSelector"] = self._fields
         where = f" in {self._namespace}" if self._namespace else ""
         path = self._kind.path(self._namespace)
         return Call(f"watch {self._kind}{where}", "GET", path, query)
@@ -158,13 +184,18 @@ class _Reflector:
             raise NotFoundError(f"{error} (are the CRDs installed?)") from error
 
     async def _pages(self, limit: int) -> tuple[list[Object], str]:
-        page = await self._session.page(self._kind, self._namespace, limit=limit)
+        page = await self._page(limit)
         version = _list_version(page, self._kind)
         items = list(page.get("items") or ())
         while after := page["metadata"].get("continue"):
-            page = await self._session.page(self._kind, self._namespace, limit=limit, after=after)
+            page = await self._page(limit, after)
             items.extend(page.get("items") or ())
         return items, version
+
+    async def _page(self, limit: int, after: str = "") -> Object:
+        return await self._session.page(
+            self._kind, self._namespace, limit=limit, after=after, fields=self._fields
+        )
 
 
 def _list_version(page: Object, kind: ResourceType) -> str:

@@ -116,10 +116,21 @@ class Session:
         return await self.request(call)
 
     async def page(
-        self, kind: ResourceType, namespace: str | None = None, *, limit: int = 0, after: str = ""
+        self,
+        kind: ResourceType,
+        namespace: str | None = None,
+        *,
+        limit: int = 0,
+        after: str = "",
+        fields: str = "",
     ) -> Object:
-        """Read one page of a list; `after` is the `continue` of the page before, limit 0 = all."""
+        """Read one page of a list; `after` is the `continue` of the page before, limit 0 = all.
+
+        `fields` is a field selector, such as "type=kubernetes.io/tls".
+        """
         query = {"limit": str(limit)} if limit else {}
+        if fields:
+            query["fieldSelector"] = fields
         if after:
             query["continue"] = after
         path = kind.path(namespace)
@@ -235,7 +246,7 @@ class Session:
         if response.ok:
             return response
         try:
-            body = await response.content.read(_LONGEST_ERROR)
+            body = await _beginning(response, _LONGEST_ERROR)
         finally:
             response.close()
         raise from_response(call.what, response.status, body, response.headers)
@@ -272,6 +283,14 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+async def _beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read a body, but not all of one that is longer than any that a Status has."""
+    body = b""
+    while len(body) < most and (chunk := await response.content.read(most - len(body))):
+        body += chunk
+    return body
 
 
 def _what(

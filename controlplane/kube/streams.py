@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from controlplane.kube.reflector import NORMAL, Rhythm, reflect
+from controlplane.kube.reflector import NORMAL, Rhythm, Target, reflect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
 
 _WAITING: Final = 256
 """Changes that may wait for the listener; then nothing more is read from the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is followed: a kind, in one namespace or (None) in all."""
-
-    kind: ResourceType
-    namespace: str | None = None
 
 
 def targets(kinds: Iterable[ResourceType], namespaces: Iterable[str] = ()) -> tuple[Target, ...]:
@@ -44,7 +35,9 @@ async def watching(
     waiting: asyncio.Queue[tuple[Target, Change]] = asyncio.Queue(_WAITING)
 
     async def pump(target: Target) -> None:
-        changes = reflect(session, target.kind, target.namespace, rhythm=rhythm)
+        changes = reflect(
+            session, target.kind, target.namespace, fields=target.fields, rhythm=rhythm
+        )
         async with aclosing(changes):
             async for change in changes:
                 await waiting.put((target, change))

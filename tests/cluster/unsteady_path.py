@@ -1,0 +1,71 @@
+"""A way to a server that breaks: connections are cut again and again, in the midst of a line."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from controlplane.local.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class UnsteadyPath:
+    """Passes bytes on to a port of this machine; `cut` ends all connections without a word."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self.port = 0
+        self.cuts = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens; the server's certificate is good for it, as ports are in none."""
+        return f"https://{LOOPBACK}:{self.port}"
+
+    def cut(self) -> None:
+        """Ends every connection that is open now."""
+        self.cuts += len(self._open) // 2
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, LOOPBACK, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            self.cut()
+            await self._server.wait_closed()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection(LOOPBACK, self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._open |= {writer, back}
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pass_on(reader, back))
+            group.create_task(self._pass_on(there, writer))
+        self._open -= {writer, back}
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1000):
+                writer.write(data)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
