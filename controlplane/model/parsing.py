@@ -37,6 +37,8 @@ _FOREIGN_KINDS: Final[Mapping[str, frozenset[str]]] = {
     ),
 }  # fmt: skip
 """Groups that we read from, and their kinds that mean nothing to us."""
+_ROUNDS: Final = 8
+"""How often fields are left out and the rest tried again; a second look finds more only rarely."""
 _SAME_VERSION: Final = 0.85
 """How alike a version must be to count as misspelled: Istio has a kind Gateway too."""
 
@@ -49,6 +51,68 @@ def parse(document: Mapping[str, Any], *, source: Location | None = None) -> Res
         return model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         raise Invalid(_problems(model, document, error, location)) from None
+
+
+def parse_served(document: Mapping[str, Any]) -> tuple[Resource, tuple[Problem, ...]]:
+    """Make a resource of what an API server gave, which has checked the names of fields already.
+
+    A field that we do not know belongs to a newer version of the kind. In core kinds it is read
+    past; in kinds of Gateway API too, but told as a warning. Our own kinds stay strict: whoever
+    writes a newer field of a sale means it, and the last good version stays in force. Problems
+    that come with a resource are warnings; `Invalid` carries all others.
+    """
+    model = _model(document, Location())
+    pruned = document
+    read_past: set[tuple[Step, ...]] = set()
+    for _ in range(_ROUNDS):
+        try:
+            resource = model.model_validate(pruned, by_alias=True, by_name=False)
+        except ValidationError as error:
+            unknown = set(_unknown_fields(model, error))
+            if not unknown:
+                raise Invalid(_problems(model, document, error, Location())) from None
+            read_past |= unknown
+            pruned = _without(document, read_past)
+        else:
+            return resource, tuple(_read_past(resource, sorted(map(show_path, read_past))))
+    return parse(pruned), ()
+
+
+def _unknown_fields(model: type[Resource], error: ValidationError) -> Iterable[tuple[Step, ...]]:
+    strict = _group(model.API_VERSIONS[0]) == OWN_GROUP
+    for found in error.errors(include_url=False, include_input=False, include_context=False):
+        path = found["loc"]
+        if found["type"] == "extra_forbidden" and not (strict and path[0] != "metadata"):
+            yield path
+
+
+def _without(value: Any, paths: Iterable[tuple[Step, ...]]) -> Any:
+    """Copy a document without some fields."""
+    gone = {path[0] for path in paths if len(path) == 1}
+    inside: dict[Step, list[tuple[Step, ...]]] = {}
+    for path in paths:
+        if len(path) > 1:
+            inside.setdefault(path[0], []).append(path[1:])
+    if isinstance(value, Mapping):
+        return {
+            key: _without(item, inside[key]) if key in inside else item
+            for key, item in value.items()
+            if key not in gone
+        }
+    if isinstance(value, list):
+        return [
+            _without(item, inside[index]) if index in inside else item
+            for index, item in enumerate(value)
+        ]
+    return value
+
+
+def _read_past(resource: Resource, fields: Iterable[str]) -> Iterable[Problem]:
+    if _group(resource.API_VERSIONS[0]) != "gateway.networking.k8s.io":
+        return
+    for field in fields:
+        message = "is not known to this version of Sluice: it has no effect"
+        yield Problem(resource.ref, message, "NoEffect", field=field, severity="warning")
 
 
 def identify(document: object) -> ObjectRef | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from controlplane.model import Condition, ObjectRef, Problem
+    from controlplane.model.route import ParentReference
 
 
 class SalePhase(StrEnum):
@@ -56,6 +57,10 @@ class PartStatus:
     name: str
     conditions: tuple[Condition, ...]
     attached_routes: int | None = None
+    listener: str = ""
+    """Name of the listener, when it is one."""
+    parent: ParentReference | None = None
+    """The parent, as the route names it, when it is one."""
 
     def as_json(self) -> dict[str, Any]:
         """Give the part as JSON."""
@@ -192,6 +197,8 @@ class ObjectStatus:
     proxies: Proxies = field(default_factory=Proxies)
     sale: SaleStatus | None = None
     quota: QuotaStatus | None = None
+    uid: str = ""
+    """Of the object that was judged; an API server's objects have one."""
 
     @property
     def name(self) -> str:

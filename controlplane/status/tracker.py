@@ -85,6 +85,9 @@ class Tracker:
         whole = [one for verdict in verdicts if not verdict.place for one in verdict.conditions]
         resource = facts.inventory.find(ref)
         generation = resource.metadata.generation if resource is not None else 1
+        uid = resource.metadata.uid if resource is not None else ""
+        if before is not None and before.uid != uid:
+            before = None  # what was said of another object of that name
         proxies, live = Proxies(), None
         if ref.kind in PROGRAMMED and _in_force(verdicts):
             proxies, refused = count(facts.report.resources(ref), facts.deliver)
@@ -110,6 +113,7 @@ class Tracker:
             proxies,
             sale,
             quota,
+            uid,
         )
 
     def _parts(
@@ -121,6 +125,8 @@ class Tracker:
                 verdict.place,
                 _dated(known.get(verdict.place, ()), verdict.conditions, now),
                 verdict.attached_routes,
+                verdict.listener,
+                verdict.parent,
             )
             for verdict in verdicts
             if verdict.place
