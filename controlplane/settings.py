@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controlplane.xds.identity import TRUST_DOMAIN
+
+if TYPE_CHECKING:
+    from controlplane.xds.credentials import TlsFiles
+
+
+class StartError(Exception):
+    """The control plane cannot start; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,13 +25,13 @@ class Cluster:
             ServiceAccount, ~/.kube/config).
         context: of the kubeconfig; its current one when not given.
         namespaces: where to look for objects; everywhere when none is named.
-        lease_name: of the Lease that says which replica writes status; in our own namespace.
+        lease: name of the Lease, in our own namespace, that says which replica writes status.
     """
 
     kubeconfig: Path | None = None
     context: str | None = None
     namespaces: tuple[str, ...] = ()
-    lease_name: str = "sluice"
+    lease: str = "sluice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,10 @@ class Settings:
         cluster: the API server that has them. One of both.
         state_dir: what outlives the process: copies of books, the key ring, filter code.
         xds_host: where proxies get their configuration; so for xds_port (0: any free one).
+        xds_tls: the files of mutual TLS for proxies; without them plaintext.
+        xds_trust_domain: in which the certificates of proxies name gateways.
+        xds_plaintext: serve without TLS also where other machines can connect.
+        filters_port: where proxies get filter code over TLS, at xds_host.
         web_host: where commands and scrapers ask; so for web_port.
         web_names: further names under which the API may be called, besides loopback.
         built: the folder with the built filters.
@@ -44,6 +58,10 @@ class Settings:
     state_dir: Path = Path(".sluice")
     xds_host: str = "127.0.0.1"
     xds_port: int = 18000
+    xds_tls: TlsFiles | None = None
+    xds_trust_domain: str = TRUST_DOMAIN
+    xds_plaintext: bool = False
+    filters_port: int = 18081
     web_host: str = "127.0.0.1"
     web_port: int = 18080
     web_names: tuple[str, ...] = ()
