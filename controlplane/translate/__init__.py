@@ -6,6 +6,7 @@ from controlplane.translate.bootstrap import BootstrapOptions, bootstrap
 from controlplane.translate.fragments import Fragments
 from controlplane.translate.options import CodeRef, FilterCode, Options
 from controlplane.translate.plan import QuotaPlan, SalePlan
+from controlplane.translate.proxy_tls import ProxyTls, secret_files
 from controlplane.translate.render import render
 from controlplane.translate.report import Report, ResourceKey, Verdict
 from controlplane.translate.translation import Translation, translate
@@ -16,6 +17,7 @@ __all__ = [
     "FilterCode",
     "Fragments",
     "Options",
+    "ProxyTls",
     "QuotaPlan",
     "Report",
     "ResourceKey",
@@ -24,5 +26,6 @@ __all__ = [
     "Verdict",
     "bootstrap",
     "render",
+    "secret_files",
     "translate",
 ]

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final, Self
 from controlplane.model.edge_config import ProxySettings
 from controlplane.translate import gateways
 from controlplane.translate.clusters import is_address
+from controlplane.translate.proxy_tls import transport_socket
 from controlplane.translate.report import Findings
 
 if TYPE_CHECKING:
     from controlplane.model import Inventory
+    from controlplane.translate.proxy_tls import ProxyTls
 
 TEMPLATE: Final = "bootstrap.yaml.template"
 _DEFAULTS: Final = ProxySettings()
@@ -37,7 +39,10 @@ class BootstrapOptions:
     xds: tuple[str, int] = ("127.0.0.1", 18000)
     """Host and port of the control plane's configuration service."""
     web: tuple[str, int] = ("127.0.0.1", 18080)
-    """Host and port of its web service, from which remote Wasm code comes."""
+    """Host and port from which remote Wasm code comes: its web service, or with TLS its service of
+    filter code alone."""
+    tls: ProxyTls | None = None
+    """Mutual TLS for both; without it they are reached in plain text."""
     admin: tuple[str, int] = ("127.0.0.1", 9901)
     """Address and port of the proxy's own admin page."""
     max_connections: int = _DEFAULTS.max_connections
@@ -77,7 +82,11 @@ def bootstrap(options: BootstrapOptions | None = None) -> str:
     }
     text = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
     # JSON is YAML, and quotes whatever YAML would take for something else.
-    return Template(text).substitute({key: json.dumps(value) for key, value in values.items()})
+    quoted = {key: json.dumps(value) for key, value in values.items()}
+    tls = wanted.tls
+    quoted["xds_tls"] = transport_socket(tls, "h2") if tls else ""
+    quoted["web_tls"] = transport_socket(tls, "http/1.1") if tls else ""
+    return Template(text).substitute(quoted)
 
 
 def proxy_settings(inventory: Inventory, gateway: str) -> ProxySettings | None:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from controlplane.translate import (
+    BootstrapOptions,
     CodeRef,
     FilterCode,
     Options,
+    ProxyTls,
     Translation,
     bootstrap,
     render,
+    secret_files,
     translate,
 )
 from controlplane.translate.describe import describe
@@ -37,6 +40,15 @@ SALES = "sluice.flash-sale"
 QUOTAS = "sluice.quota"
 PARAMETERS = {SALES: HERE.parent / "flash-sale", QUOTAS: HERE.parent / "quota"}
 BOOTSTRAP = HERE.parents[2] / "envoy" / "bootstrap.yaml"
+TLS_FOLDER = BOOTSTRAP.parent / "tls"
+TLS = ProxyTls(
+    certificate=PurePosixPath("/etc/sluice/tls/tls.crt"),
+    key=PurePosixPath("/etc/sluice/tls/tls.key"),
+    ca=PurePosixPath("/etc/sluice/tls/ca.crt"),
+    secrets=PurePosixPath("/etc/sluice/envoy"),
+    server_name="sluice.sluice-system.svc",
+)
+TLS_OPTIONS = BootstrapOptions(xds=(TLS.server_name, 18000), web=(TLS.server_name, 18081), tls=TLS)
 HINT = "if this is wanted: .venv/bin/python -m tests.contract.envoy.golden, and read the diff"
 
 OPTIONS = Options(
@@ -95,6 +107,9 @@ def expected() -> Iterator[tuple[Path, str]]:
             found = parameters(translated(manifests), name)
             yield manifests.with_suffix(".json"), to_text(found)
     yield BOOTSTRAP, bootstrap()
+    yield TLS_FOLDER / "bootstrap.yaml", bootstrap(TLS_OPTIONS)
+    for name, content in secret_files(TLS).items():
+        yield TLS_FOLDER / name, content
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.envoy.golden import BOOTSTRAP, CASES, HINT, PARAMETERS, expected
+from tests.contract.envoy.golden import BOOTSTRAP, CASES, HINT, PARAMETERS, TLS_FOLDER, expected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,4 +24,6 @@ def test_no_file_is_left_of_a_case_that_is_gone() -> None:
         *CASES.iterdir(),
         *(file for folder in PARAMETERS.values() for file in folder.iterdir()),
     }
-    assert {file for file in files if file.suffix != ".yaml"} == EXPECTED.keys() - {BOOTSTRAP}
+    bootstraps = {path for path in EXPECTED if BOOTSTRAP.parent in path.parents}
+    assert {file for file in files if file.suffix != ".yaml"} == EXPECTED.keys() - bootstraps
+    assert set(TLS_FOLDER.iterdir()) == bootstraps - {BOOTSTRAP}
