@@ -59,6 +59,7 @@ class Stack:
     gateways: tuple[str, ...] = ("edge-a",)
     workers: int = 2
     redis_spec: dict[str, Any] = field(default_factory=dict)
+    edge_spec: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,7 +80,8 @@ class Stack:
 
     def write_edge(self) -> None:
         """The gateway class, the gateways, and a route for all of them to the shop."""
-        config = {"redis": {"address": self.redis.address, **PATIENT, **self.redis_spec}}
+        redis = {"address": self.redis.address, **PATIENT, **self.redis_spec}
+        config = {"redis": redis, **self.edge_spec}
         self.write(
             "edge.yaml",
             thing("EdgeConfig", "edge", config, group="sluice.dev/v1alpha1"),
@@ -334,20 +336,24 @@ def route(name: str, gateways: Iterable[str], **more: Any) -> dict[str, Any]:
 
 def backend(port: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """A service and its endpoint: the shop on loopback."""
-    service = thing("Service", "shop", {"ports": [{"name": "http", "port": 80}]}, group="v1")
+    return service("shop", port)
+
+
+def service(name: str, port: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A service and its endpoint on loopback."""
     slice_ = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            "name": "shop-1",
+            "name": f"{name}-1",
             "namespace": "shop",
-            "labels": {"kubernetes.io/service-name": "shop"},
+            "labels": {"kubernetes.io/service-name": name},
         },
         "addressType": "IPv4",
         "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
         "ports": [{"name": "http", "port": port}],
     }
-    return service, slice_
+    return thing("Service", name, {"ports": [{"name": "http", "port": 80}]}, group="v1"), slice_
 
 
 def flash_sale(name: str, *, route: str = "shop", **spec: Any) -> dict[str, Any]:

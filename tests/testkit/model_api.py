@@ -23,7 +23,8 @@ class ModelApi:
 
     `tokens`: what it says that it cost (none: it says nothing). `stream=1`: as server-sent events,
     200 of them, usage in the last but one. `seed`: where the bytes are cut. `hang=1`: it stops in
-    the middle and never goes on. `status`: of the answer. `gzip=1`: compressed all the same.
+    the middle and never goes on; `hang=head`: it never begins. `break=1`: it closes in the middle.
+    `status`: of the answer. `gzip=1`: compressed all the same.
     """
 
     port: int = 0
@@ -68,22 +69,31 @@ class ModelApi:
         if "gzip" in wanted:
             body, more = gzip.compress(body), "content-encoding: gzip\r\n"
         status = wanted.get("status", "200 OK")
+        if wanted.get("hang") == "head":
+            return await self._hang(reader)
         writer.write(_HEAD.format(status=status, kind=kind, more=more).encode())
         pieces = list(_cut(body, random.Random(wanted.get("seed", "0"))))
-        if "hang" in wanted:
+        if {"hang", "break"} & {*wanted}:
             pieces = pieces[: len(pieces) // 2]
         for piece in pieces:
             writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
             await writer.drain()
             await asyncio.sleep(0)
         if "hang" in wanted:
-            self.hanging += 1
-            await reader.read()  # until the other side gives up
-            self.hanging -= 1
+            return await self._hang(reader)
+        if "break" in wanted:
             return False
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
+
+    async def _hang(self, reader: asyncio.StreamReader) -> bool:
+        self.hanging += 1
+        try:
+            await reader.read()  # until the other side gives up
+        finally:
+            self.hanging -= 1
+        return False
 
 
 def _body(wanted: dict[str, str]) -> tuple[str, bytes]:

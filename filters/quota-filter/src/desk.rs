@@ -10,6 +10,8 @@ use quota::meter::{Meter, Reading};
 use quota::usage;
 use worker::Counts;
 
+const RETRY_AFTER: &str = "retry-after";
+
 /// A limit, by its places in the parameters.
 pub(crate) type Place = (usize, usize);
 
@@ -117,18 +119,19 @@ impl Desk {
     }
 }
 
-/// The headers of an answer, when to come back, and what else is told.
+/// The headers of an answer, when to come back unless the manifest says it, and what else is told.
 pub(crate) fn answer_headers(
     answer: &Answer,
     wait_ms: Option<u64>,
     extras: &Extras,
 ) -> EncodedPairs {
+    let wait_ms = wait_ms.filter(|_| answer.headers.iter().all(|(name, _)| **name != *RETRY_AFTER));
     let mut retry_after = String::new();
     if let Some(wait_ms) = wait_ms {
         push_number(&mut retry_after, headers::retry_after_s(wait_ms));
     }
     let own = answer.headers.iter().map(|(name, value)| (&**name, &**value));
-    let retry = wait_ms.map(|_| ("retry-after", &*retry_after));
+    let retry = wait_ms.map(|_| (RETRY_AFTER, &*retry_after));
     let extras = extras.iter().map(|(name, value)| (*name, &**value));
     let pairs: Vec<(&str, &str)> = own.chain(retry).chain(extras).collect();
     EncodedPairs::new(&pairs)
