@@ -24,7 +24,7 @@ class Case:
         bar: the ratio to plain that must be reached.
         own_listener: it goes to a listener of its own.
         users: it names another user in each request.
-        asks_redis: each request must cost Redis one look at the books, or one counter written.
+        asks_redis: each request must cost Redis one look at the books, or be counted there.
         beside: other policies on the gateway.
         settle: seconds after which a proxy that has learned how things stand relies on it.
     """

@@ -26,6 +26,7 @@ from bench import loader, machine
 from bench.cases import CASES, FROM_FILE, PLAIN, header
 from bench.loader import Load
 from bench.passes import Passes, write_lines
+from controlplane.ledger.quota_counters import Counter
 from controlplane.local import EnvoyProcess, RedisServer, StartError, find_envoy, free_port
 from controlplane.local.process import Process
 
@@ -46,6 +47,7 @@ _CONSUMERS = 100
 _STEP = 0.1
 _PROBES = 10
 _IN_FORCE = 30.0
+_WRITTEN = 1.5  # seconds after which the filters' own counters are surely written
 _COUNTED = 10.0
 _COMMAND = 60.0
 
@@ -191,6 +193,21 @@ class Stage:
                 raise StageError(message)
             await asyncio.sleep(_STEP)
 
+    async def _until_counted(self, case: Case) -> None:
+        """Waits until the filter counts each request: what it allows looks like no filter."""
+        end = time.monotonic() + _IN_FORCE
+        while True:
+            before = sum((await self.envoy.stats(case.counter)).values())
+            await loader.send(self.load(case, requests=_PROBES, connections=1))
+            await asyncio.sleep(_WRITTEN)
+            counted = sum((await self.envoy.stats(case.counter)).values())
+            if counted - before == _PROBES:
+                self._counted[case.name] = counted
+                return
+            if time.monotonic() > end:
+                message = f"{case.name} never came into force; see {self.envoy_log}"
+                raise StageError(message)
+
     async def _prepare(self, case: Case) -> None:
         """Makes the users who are to be known, or passes for users who are not."""
         if case.quota:
@@ -276,6 +293,8 @@ class Stage:
             await self._prepare(case)
         everybody = _KNOWN_USERS if case.name == "known" else _CONSUMERS
         await self._until(case, everybody if case.name in FROM_FILE else _PROBES)
+        if case.quota:
+            await self._until_counted(case)
         await asyncio.sleep(case.settle)
         if case.name == "pass":
             self._values["pass"] = await self._passes.write(requests)
@@ -285,10 +304,14 @@ class Stage:
         return machine.cpu_seconds(self.envoy.pid)
 
     async def looks(self, case: Case) -> int:
-        """How often Redis has looked a user up in any books, or written a counter."""
+        """How often Redis has looked a user up in any books; of a quota, what it has counted."""
+        if case.quota:
+            pattern = f"sluice:{{quota}}:bench/{case.name}/first:*"
+            keys = [key async for key in self.redis.scan_iter(pattern, count=1000)]
+            counters = await self.redis.mget(keys) if keys else []
+            return sum(Counter.parse(str(value)).b for value in counters if value)
         stats = await self.redis.info("commandstats")
-        command = "cmdstat_set" if case.quota else "cmdstat_hget"
-        return int(stats.get(command, {}).get("calls", 0))
+        return int(stats.get("cmdstat_hget", {}).get("calls", 0))
 
     async def account(self, case: Case, answers: int) -> None:
         """Waits until the filter's own counter has gone up by what was answered.
