@@ -29,6 +29,7 @@ _SAFE_INTEGER: Final = 2**31
 """Bounds from here on need 64 bits."""
 _DURATION_LENGTH: Final = 32
 _INSTANT_LENGTH: Final = 64
+_IN_RANGE: Final = Rule("must be a date and time that exist", "self.getFullYear() >= 1")
 
 
 def object_schema(model: type[BaseModel], *, leave_out: Iterable[str] = ()) -> Schema:
@@ -60,6 +61,8 @@ def field_schema(info: FieldInfo) -> Schema:
 def value_schema(shape: Shape) -> Schema:
     """Describe a value."""
     schema = _BY_SORT[shape.sort](shape)
+    if shape.sort == "time":
+        return {**schema, **_validations([*shape.bounds.rules, _IN_RANGE])}
     if shape.sort != "duration":
         return {**schema, **_validations(shape.bounds.rules)}
     rules = [*_duration_bounds(shape.bounds), *shape.bounds.rules]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from controlplane.model.crd_schema import Schema
 
 STATES: Final = ("Scheduled", "Open", "SoldOut", "Ended", "Suspended")
-_MOST: Final = 2**63 - 1
+_MOST: Final = 2**53
+"""An API server compares bounds as floating-point numbers: beyond this they are another number."""
 
 
 def _text(description: str, longest: int, pattern: str | None = None) -> Schema:

@@ -6,7 +6,7 @@ the two things it may have meant.
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -32,6 +32,8 @@ def _network(text: str) -> str:
         network = ip_network(text, strict=False)
     except ValueError:
         raise fail(NETWORK.message) from None
+    if isinstance(network, IPv6Network):
+        _plain(network)
     address, slash, prefix = text.partition("/")
     if not slash:
         raise fail(PREFIXED.message, f"did you mean {network}?")
@@ -41,6 +43,15 @@ def _network(text: str) -> str:
         meant = f"did you mean {network} or {address}/{network.max_prefixlen}?"
         raise fail(EXACT.message, meant)
     return str(network)
+
+
+def _plain(network: IPv6Network) -> None:
+    """Refuse what no client's address is in, as proxies see them."""
+    if network.network_address.scope_id is not None:
+        raise fail(NETWORK.message, "a zone such as %eth0 means something on one machine alone")
+    inner = network.network_address.ipv4_mapped
+    if inner is not None:
+        raise fail(NETWORK.message, f"did you mean {inner}/{max(network.prefixlen - 96, 0)}?")
 
 
 Network = Annotated[

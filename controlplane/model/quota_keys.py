@@ -6,7 +6,7 @@ a request does not carry is no error by itself: without `required` the limit lea
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -126,6 +126,8 @@ def _address(value: str, prefix: AddressPrefix) -> str | None:
         network = ip_network(value, strict=False)
     except ValueError:
         return NO_ADDRESS
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
+        return NO_ADDRESS  # proxies see the address inside
     length = prefix.ipv4_prefix if network.version == 4 else prefix.ipv6_prefix  # noqa: PLR2004
     whole = ip_network(f"{network.network_address}/{length}", strict=False)
     meant = str(whole.network_address) if length == whole.max_prefixlen else str(whole)

@@ -193,15 +193,16 @@ OTHER_COUNT: Final = Rule(
 OVERRIDE_BURST: Final = Rule(
     "goes with algorithm TokenBucket only: remove it",
     f"{_NO_OVERRIDES} || self.algorithm == 'TokenBucket' || self.overrides.all(o,"
-    " !has(o.burst) && (!has(o.windows) || o.windows.all(w, !has(w.burst))))",
+    " o.unlimited || (!has(o.burst)"
+    " && (!has(o.windows) || o.windows.all(w, !has(w.burst)))))",
     "overrides",
     "Forbidden",
 )
 OVERRIDE_OF_NOTHING: Final = Rule(
     "must be left out with {counts}: 0, which refuses all",
     f"{_NO_OVERRIDES} || self.algorithm != 'TokenBucket' || self.overrides.all(o,"
-    f" (!has(o.burst) || {amount_of('o')} > 0)"
-    f" && (!has(o.windows) || o.windows.all(w, !has(w.burst) || {amount_of('w')} > 0)))",
+    f" o.unlimited || ((!has(o.burst) || {amount_of('o')} > 0)"
+    f" && (!has(o.windows) || o.windows.all(w, !has(w.burst) || {amount_of('w')} > 0))))",
     "overrides",
     "Forbidden",
     {"counts": f"{_COUNTS_REQUESTS} ? 'requests' : 'tokens'"},

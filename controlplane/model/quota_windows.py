@@ -54,7 +54,7 @@ _ALIKE: Final = 0.8
 _ZONE: Final = Rule(
     "must be a time zone of IANA such as Europe/Berlin",
     # An unknown zone is an error of the expression, whose result is of no interest.
-    f"self.matches('{_ZONE_PATTERN}') && timestamp(0).getHours(self) >= 0",
+    f"self != 'Local' && self.matches('{_ZONE_PATTERN}') && timestamp(0).getHours(self) >= 0",
 )
 
 
