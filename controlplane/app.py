@@ -38,6 +38,7 @@ from controlplane.web import metrics
 from controlplane.web.api import make_app
 from controlplane.web.control import Control
 from controlplane.web.filter_store import FilterError, FilterStore, built_folder
+from controlplane.web.health import make_health
 from controlplane.web.rollouts import Rollouts
 from controlplane.xds.store import Store
 
@@ -140,9 +141,10 @@ class App:
     ) -> None:
         self._store.on_change(self._to_observe.set)
         self._ledger.board.on_change(self._to_observe.set)
-        app = make_app(self._control(about), self._names())
+        control = self._control(about)
+        app, health = make_app(control, self._names()), make_health(control)
         async with asyncio.TaskGroup() as group:
-            web = group.create_task(self._serving.run(app), name="web")
+            web = group.create_task(self._serving.run(app, health), name="web")
             others = [
                 group.create_task(self._read(), name="source"),
                 group.create_task(self._follow_dates(), name="date"),

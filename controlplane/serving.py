@@ -38,6 +38,9 @@ class Serving:
         self._discovery: Server | None = None
         self._web = WebServer(settings.web_host, settings.web_port)
         self._downloads: WebServer | None = None
+        self._health: WebServer | None = None
+        if settings.health_host is not None:
+            self._health = WebServer(settings.health_host, settings.health_port)
 
     async def listen(self) -> dict[str, Any]:
         """Take all ports, and give the addresses.
@@ -59,6 +62,9 @@ class Serving:
         if self._downloads is not None:
             filters_port = _bind(self._downloads, "filters", "--filters-port")
             addresses["filters"] = f"{settings.xds_host}:{filters_port}"
+        if self._health is not None:
+            health_port = _bind(self._health, "health and metrics", "--health-port")
+            addresses["health"] = f"{self._health.host}:{health_port}"
         xds_port = await self._start_discovery()
         security = "plaintext" if self._credentials is None else "mutual TLS"
         return {
@@ -90,10 +96,12 @@ class Serving:
         self._discovery = server
         return port
 
-    async def run(self, app: Starlette) -> None:
+    async def run(self, app: Starlette, health: Starlette) -> None:
         """Answer over HTTP until `stop_web`; the discovery server runs by itself."""
         async with asyncio.TaskGroup() as group:
             servers = [group.create_task(self._web.serve(app), name="web API")]
+            if self._health is not None:
+                servers.append(group.create_task(self._health.serve(health), name="health"))
             watch = None
             if self._downloads is not None and self._credentials is not None:
                 downloads = self._downloads.serve(make_downloads(self._filters))
@@ -121,7 +129,7 @@ class Serving:
             server.close()
 
     def _web_servers(self) -> list[WebServer]:
-        return [self._web, self._downloads] if self._downloads else [self._web]
+        return [one for one in (self._web, self._downloads, self._health) if one is not None]
 
 
 def _bind(server: WebServer, what: str, option: str) -> int:

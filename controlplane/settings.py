@@ -48,6 +48,8 @@ class Settings:
         xds_plaintext: serve without TLS also where other machines can connect.
         filters_port: where proxies get filter code over TLS, at xds_host.
         web_host: where commands and scrapers ask; so for web_port.
+        health_host: where health and metrics are offered without the API; nowhere when None.
+        health_port: the port for that.
         web_names: further names under which the API may be called, besides loopback.
         built: the folder with the built filters.
         grace: seconds that streams have for ending in order.
@@ -65,6 +67,8 @@ class Settings:
     web_host: str = "127.0.0.1"
     web_port: int = 18080
     web_names: tuple[str, ...] = ()
+    health_host: str | None = None
+    health_port: int = 18082
     built: Path | None = None
     grace: float = 3.0
 

@@ -105,6 +105,17 @@ def trust_domain(ctx: click.Context, parameter: click.Parameter, value: str) -> 
     help="A further host name under which the API may be called; repeatable.",
 )
 @click.option(
+    "--health-host",
+    help="Address of health and metrics alone, for kubelets and scrapers elsewhere.",
+)
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65535),
+    default=18082,
+    show_default=True,
+    help="Port of that; nothing listens there without --health-host.",
+)
+@click.option(
     "--state-dir",
     type=click.Path(path_type=Path),
     default=Path(".sluice"),

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from controlplane.status.objects import problem_json
-from controlplane.web import metrics, wasm
+from controlplane.web import wasm
 from controlplane.web.downloads import download_route
 from controlplane.web.errors import ApiError, bad_request, not_found
 from controlplane.web.filter_store import FLASH_SALE, STEMS
+from controlplane.web.health import health_routes
 from controlplane.web.proxies import proxy_json
 from controlplane.web.quotas import QuotasApi
 from controlplane.web.requests import audit, body, endpoint, only, reply
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from controlplane.ledger.ledger import Link
     from controlplane.web.control import Control
@@ -42,9 +43,7 @@ def make_app(control: Control, hosts: Iterable[str]) -> Starlette:
     routes = [route for part in parts for route in part.routes(allowed)]
     return Starlette(
         routes=[
-            Route("/healthz", api.healthz),
-            Route("/readyz", api.readyz),
-            Route("/metrics", api.metrics),
+            *health_routes(control),
             download_route(control.filters),
             Mount("/api/v1", routes=routes),
         ],
@@ -82,22 +81,6 @@ class Api:
             Route(path, endpoint(handler, hosts), methods=[method])
             for method, path, handler in table
         ]
-
-    # ----------------------------------------------------------------------------- for machines
-
-    async def healthz(self, _: Request) -> Response:
-        """Tell that the event loop turns."""
-        return PlainTextResponse("ok\n")
-
-    async def readyz(self, _: Request) -> Response:
-        """Tell whether proxies are served: the manifests were read once. Redis is not asked."""
-        if self._control.store.opened:
-            return PlainTextResponse("ready\n")
-        return PlainTextResponse("waiting for the manifests to be read\n", 503)
-
-    async def metrics(self, _: Request) -> Response:
-        """Give the metrics in Prometheus's text format."""
-        return Response(metrics.exposition(self._control.registry), media_type=metrics.CONTENT_TYPE)
 
     # ------------------------------------------------------------------------------ for commands
 

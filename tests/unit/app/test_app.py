@@ -41,6 +41,23 @@ async def test_manifests_become_books_and_status(manifests: Path, tmp_path: Path
             assert "sluice_xds_streams" in (await client.get(f"{running.server}/metrics")).text
 
 
+async def test_health_and_metrics_are_offered_without_the_api(
+    manifests: Path, tmp_path: Path
+) -> None:
+    options = {"health_host": "127.0.0.1", "health_port": 0}
+    async with control_plane(manifests, tmp_path, **options) as running:
+        await running.sale(state="Open")
+        server = f"http://{running.about['health']}"
+        # Kubelets and scrapers call it by the address of the pod.
+        headers = {"host": "10.1.2.3:18082"}
+        async with httpx.AsyncClient(trust_env=False, headers=headers, base_url=server) as client:
+            assert (await client.get("/healthz")).text == "ok\n"
+            assert (await client.get("/readyz")).text == "ready\n"
+            assert "sluice_xds_streams" in (await client.get("/metrics")).text
+            for path in ("/api/v1/status", "/filters/0.wasm", "/"):
+                assert (await client.get(path)).status_code == 404
+
+
 async def test_a_changed_file_is_in_force_and_a_broken_one_loses_nothing(
     manifests: Path, tmp_path: Path
 ) -> None:
