@@ -10,6 +10,7 @@ from controlplane.model.gateway import Gateway, GatewayClass
 from controlplane.model.inventory import Inventory
 from controlplane.model.kinds import KINDS
 from controlplane.model.meta import ObjectMeta, ObjectRef, Resource
+from controlplane.model.namespace import Namespace
 from controlplane.model.parsing import identify, parse
 from controlplane.model.problems import Invalid, Location, Problem
 from controlplane.model.quota_costs import ResolvedCost, ResolvedResponseCost, Term
@@ -24,6 +25,7 @@ from controlplane.model.quota_policy import (
     QuotaTargetRef,
 )
 from controlplane.model.quota_windows import CalendarUnit, ResolvedWindow, WindowKind
+from controlplane.model.reference_grant import ReferenceGrant
 from controlplane.model.responses import OUTCOMES, Outcome, ResolvedResponse
 from controlplane.model.route import HTTPRoute
 from controlplane.model.shapes import unsupported_fields
@@ -48,6 +50,7 @@ __all__ = [
     "KeySource",
     "Limit",
     "Location",
+    "Namespace",
     "ObjectMeta",
     "ObjectRef",
     "Outcome",
@@ -56,6 +59,7 @@ __all__ = [
     "QuotaPolicy",
     "QuotaPolicySpec",
     "QuotaTargetRef",
+    "ReferenceGrant",
     "ResolvedCost",
     "ResolvedOverride",
     "ResolvedResponse",

@@ -182,12 +182,17 @@ class Listener(Model):
         default_factory=AllowedRoutes, description="Which routes may attach."
     )
 
+    @property
+    def speaks(self) -> str:
+        """The protocol; Gateway API tells its own apart in any case: `http` is `HTTP`."""
+        return self.protocol.upper()
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.tls is not None and self.protocol in _PLAIN:
+        if self.tls is not None and self.speaks in _PLAIN:
             message = f"cannot be given with protocol {self.protocol}: use HTTPS, or remove it"
             demand([(("tls",), message)])
-        if self.protocol == "HTTPS" and self._has_no_certificate():
+        if self.speaks == "HTTPS" and self._has_no_certificate():
             demand([(("tls",), "needs certificateRefs with protocol HTTPS")])
         return self
 

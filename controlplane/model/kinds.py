@@ -9,7 +9,9 @@ from controlplane.model.core import EndpointSlice, Secret, Service
 from controlplane.model.edge_config import EdgeConfig
 from controlplane.model.flash_sale import FlashSale
 from controlplane.model.gateway import Gateway, GatewayClass
+from controlplane.model.namespace import Namespace
 from controlplane.model.quota_policy import QuotaPolicy
+from controlplane.model.reference_grant import ReferenceGrant
 from controlplane.model.route import HTTPRoute
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ KINDS: Final[Mapping[str, type[Resource]]] = MappingProxyType(
         "GatewayClass": GatewayClass,
         "Gateway": Gateway,
         "HTTPRoute": HTTPRoute,
+        "ReferenceGrant": ReferenceGrant,
+        "Namespace": Namespace,
         "Service": Service,
         "EndpointSlice": EndpointSlice,
         "Secret": Secret,

@@ -24,15 +24,15 @@ OWN_GROUP: Final = "sluice.dev"
 _FOREIGN_KINDS: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset(
         {
-            "ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node",
+            "ConfigMap", "Endpoints", "Event", "LimitRange", "Node",
             "PersistentVolume", "PersistentVolumeClaim", "Pod", "PodTemplate",
             "ReplicationController", "ResourceQuota", "ServiceAccount",
         }
     ),
     "gateway.networking.k8s.io": frozenset(
         {
-            "BackendTLSPolicy", "GRPCRoute", "ListenerSet", "ReferenceGrant",
-            "TCPRoute", "TLSRoute", "UDPRoute",
+            "BackendTLSPolicy", "GRPCRoute", "ListenerSet", "TCPRoute",
+            "TLSRoute", "UDPRoute",
         }
     ),
 }  # fmt: skip

@@ -50,6 +50,17 @@ Of all matches that fit a request the most specific one counts, in the order of 
 host, exact path, longest prefix, method, number of headers, number of query parameters; then the
 older route, then namespace and name, then the order of rules.
 """,
+    "ReferenceGrant": """
+Stands in the namespace that is referred to. An HTTPRoute needs one for a Service of another
+namespace, a Gateway for a Secret. Without it the reference is not followed: that share of the
+requests gets a 500, that listener is left out, and `ResolvedRefs` says `RefNotPermitted`. A grant
+taken away is taken away from running proxies too. See [Gateway API](../gateway-api.md).
+""",
+    "Namespace": """
+Read for its labels alone, which `allowedRoutes.namespaces.selector` of a listener compares. In a
+folder it can be left out; the namespace then has no label but `kubernetes.io/metadata.name`, its
+name, which every namespace has.
+""",
     "Service": """
 A Service leads to the ready endpoints of its EndpointSlices, or with type `ExternalName` to a
 name in DNS. Cluster addresses are not used: proxies talk to endpoints.

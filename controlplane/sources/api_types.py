@@ -16,6 +16,8 @@ _PLURALS: Final[Mapping[str, str]] = {
     "GatewayClass": "gatewayclasses",
     "Gateway": "gateways",
     "HTTPRoute": "httproutes",
+    "ReferenceGrant": "referencegrants",
+    "Namespace": "namespaces",
     "Service": "services",
     "EndpointSlice": "endpointslices",
     "Secret": "secrets",
