@@ -27,8 +27,16 @@ def node(node_id: str = "edge-1", cluster: str = GATEWAY) -> discovery_pb2.Node:
 class Client:
     """One stream of one method."""
 
-    def __init__(self, port: int, method: str) -> None:
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+    def __init__(
+        self, port: int, method: str, credentials: grpc.ChannelCredentials | None = None
+    ) -> None:
+        where = f"127.0.0.1:{port}"
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(where)
+        else:
+            # Not the connection of a client before this one.
+            own = [("grpc.use_local_subchannel_pool", 1)]
+            self._channel = grpc.aio.secure_channel(where, credentials, options=own)
         self._call: Any = self._channel.stream_stream(method)()
         self._response = (
             discovery_pb2.DeltaDiscoveryResponse
