@@ -10,6 +10,8 @@ use quota::meter::{Meter, Reading};
 use quota::usage;
 use worker::Counts;
 
+use crate::refusal::Said;
+
 const RETRY_AFTER: &str = "retry-after";
 
 /// A limit, by its places in the parameters.
@@ -25,6 +27,7 @@ pub(crate) struct Desk {
     /// The row of each limit of each policy in the table of counts.
     rows: Vec<Vec<usize>>,
     lines: RefCell<PolicyLines>,
+    pub(crate) said: RefCell<Option<Said>>,
 }
 
 /// A meter with the name of its limit.
@@ -36,7 +39,7 @@ impl Desk {
             let row = |limit: &Limit| counts.row(&format!("{}/{}", policy.name, limit.name));
             policy.limits.iter().map(row).collect()
         });
-        Self { rows: rows.collect(), lines: RefCell::default(), settings }
+        Self { rows: rows.collect(), lines: RefCell::default(), said: RefCell::default(), settings }
     }
 
     /// The row of a limit in the table of counts.

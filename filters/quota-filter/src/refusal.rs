@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use host::{EncodedPairs, GrpcStatus};
 use quota::config::Answer;
-use quota::meter::{Meter, Reading};
+use quota::headers::{reset_s, retry_after_s};
+use quota::meter::{Meter, Reading, Spec};
 use quota::time::Now;
 
 use crate::desk::{answer_headers, Desk, Extras, Place};
@@ -23,7 +24,38 @@ pub(crate) struct Refusal {
     desk: Owner,
     limit: Place,
     why: Why,
-    headers: EncodedPairs,
+    headers: Rc<EncodedPairs>,
+}
+
+/// What the last client was told that was refused by a single meter. The next one is told the same,
+/// most likely: whoever is refused comes again and again.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// The meters of the request, by how they count.
+    specs: Vec<Rc<Spec>>,
+    what: What,
+    headers: Rc<EncodedPairs>,
+}
+
+/// All that such an answer depends on, besides the meters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct What {
+    place: usize,
+    limit: Place,
+    remaining: u64,
+    reset_s: u64,
+    retry_s: u64,
+    /// The second of Redis's clock: the present window of a calendar depends on it.
+    second: u64,
+}
+
+impl Said {
+    fn fits(&self, meters: &[Meter], what: What) -> bool {
+        let same = |(spec, meter): (&Rc<Spec>, &Meter)| Rc::ptr_eq(spec, &meter.spec);
+        self.what == what
+            && self.specs.len() == meters.len()
+            && self.specs.iter().zip(meters).all(same)
+    }
 }
 
 /// A refusal by one meter, where no more is known.
@@ -35,8 +67,24 @@ pub(crate) fn limited_by(
     time: Now,
 ) -> Refusal {
     let limit = meters.get(place).map_or((0, 0), |meter| meter.limit);
+    let what = What {
+        place,
+        limit,
+        remaining: reading.remaining,
+        reset_s: reset_s(reading),
+        retry_s: retry_after_s(reading.wait_ms),
+        second: time.redis_ms / 1_000,
+    };
+    let mut said = desk.said.borrow_mut();
+    if let Some(said) = said.as_ref().filter(|said| said.fits(meters, what)) {
+        let headers = Rc::clone(&said.headers);
+        return Refusal { desk: Rc::clone(desk), limit, why: Why::Limited, headers };
+    }
     let extras = desk.extras(meters, |at| (at == place).then_some(reading), time.redis_ms);
-    Refusal::new(desk, limit, Why::Limited, Some(reading.wait_ms), &extras)
+    let refusal = Refusal::new(desk, limit, Why::Limited, Some(reading.wait_ms), &extras);
+    let specs = meters.iter().map(|meter| Rc::clone(&meter.spec)).collect();
+    *said = Some(Said { specs, what, headers: Rc::clone(&refusal.headers) });
+    refusal
 }
 
 impl Refusal {
@@ -49,7 +97,8 @@ impl Refusal {
     ) -> Self {
         let answer = why.answer(desk, limit);
         let headers = answer.map(|answer| answer_headers(answer, wait_ms, extras));
-        Self { desk: Rc::clone(desk), limit, why, headers: headers.unwrap_or_default() }
+        let headers = Rc::new(headers.unwrap_or_default());
+        Self { desk: Rc::clone(desk), limit, why, headers }
     }
 }
 
