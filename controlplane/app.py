@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import time
 from collections import Counter
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ from controlplane.ledger.folder import FolderError, state_folder
 from controlplane.ledger.ledger import Ledger
 from controlplane.ledger.pace import Pace
 from controlplane.ledger.presence import Connected, Presence
-from controlplane.model import Problem
+from controlplane.model import Inventory, Problem
 from controlplane.model.durations import format_instant
 from controlplane.serving import Serving
 from controlplane.settings import StartError
@@ -46,8 +47,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import date
 
-    from controlplane.settings import Settings
-    from controlplane.sources import Update
+    from controlplane.settings import Cluster, Settings
+    from controlplane.sources import Source, Update
+    from controlplane.status.kubernetes import ClusterStatus
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +81,10 @@ class App:
         self._tracker = Tracker()
         self._terminal = TerminalWriter()
         self._fragments = Fragments()
+        self._source: Source | None = None
+        self._publisher: ClusterStatus | None = None
         self._update: Update | None = None
+        self._translated = Inventory()
         self._translation = Translation()
         self._fault: tuple[Problem, ...] = ()
         self._today: date | None = None
@@ -95,9 +100,10 @@ class App:
         Raises:
             StartError: it cannot start.
         """
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
+            origin = await self._join(stack)
             stack.enter_context(self._prepared())
-            about = await self._listen(stack)
+            about = {"manifests": origin, **await self._listen(stack)}
             try:
                 await self._work(stop, about, ready)
             finally:
@@ -105,12 +111,39 @@ class App:
 
     # -------------------------------------------------------------------------- beginning and end
 
+    async def _join(self, stack: AsyncExitStack) -> str:
+        """Find the place where objects are, and give its name; it may well be away."""
+        manifests = self.settings.manifests
+        if self.settings.cluster is not None:
+            return await self._join_cluster(self.settings.cluster, stack)
+        if manifests is None or not manifests.exists():
+            raise StartError(f"there is no file or folder {manifests}: check the path")
+        self._source = Directory(manifests)
+        return str(manifests)
+
+    async def _join_cluster(self, cluster: Cluster, stack: AsyncExitStack) -> str:
+        # Half a second and 50 MB, for those alone who have a cluster.
+        from controlplane.kube import ConfigurationError, Session  # noqa: PLC0415
+        from controlplane.sources.kubernetes import ClusterSource  # noqa: PLC0415
+        from controlplane.status.kubernetes import ClusterStatus  # noqa: PLC0415
+
+        try:
+            session = await Session.open(cluster.kubeconfig, cluster.context)
+        except ConfigurationError as error:
+            raise StartError(str(error)) from error
+        await stack.enter_async_context(session)
+        self._source = source = ClusterSource(session, cluster.namespaces)
+        self._publisher = ClusterStatus(
+            session,
+            source.standings,
+            lease=(session.namespace, cluster.lease),
+            host=platform.node(),
+            registry=self._registry,
+        )
+        return f"{session.server} ({session.origin})"
+
     @contextmanager
     def _prepared(self) -> Iterator[None]:
-        if not self.settings.manifests.exists():
-            raise StartError(
-                f"there is no file or folder {self.settings.manifests}: check the path"
-            )
         with ExitStack() as stack:
             try:
                 stack.enter_context(state_folder(self.settings.state_dir))
@@ -121,12 +154,11 @@ class App:
                 raise StartError(f"cannot write to {error.filename}: {error.strerror}") from error
             yield
 
-    async def _listen(self, stack: ExitStack) -> dict[str, Any]:
+    async def _listen(self, stack: AsyncExitStack) -> dict[str, Any]:
         stack.callback(self._serving.close)
         addresses = await self._serving.listen()
         return {
             "version": __version__,
-            "manifests": str(self.settings.manifests),
             "stateDir": str(self.settings.state_dir),
             "startedAt": format_instant(datetime.now(UTC).replace(microsecond=0)),
             **addresses,
@@ -152,6 +184,8 @@ class App:
                 group.create_task(self._observe(), name="status"),
                 group.create_task(self._ledger.run(), name="ledger"),
             ]
+            if self._publisher is not None:
+                others.append(group.create_task(self._publisher.run(), name="cluster status"))
             if ready is not None:
                 ready(about)
             stopped = group.create_task(stop.wait(), name="stop")
@@ -188,7 +222,9 @@ class App:
 
     async def _read(self) -> None:
         """Take each version of the objects; the newest counts."""
-        async with aclosing(Directory(self.settings.manifests).updates()) as updates:
+        if self._source is None:
+            return
+        async with aclosing(self._source.updates()) as updates:
             async for update in updates:
                 self._update = update
                 self._to_translate.set()
@@ -229,7 +265,7 @@ class App:
                 self._store.set(gateway, snapshot)
             for gone in set(self._store.gateways()) - made.snapshots.keys() - set(made.held):
                 self._store.remove(gone)
-            self._translation = made
+            self._translation, self._translated = made, update.inventory
             self._ledger.keep(made.sales, made.quotas, poll_ms=options.poll_ms)
             if not self._store.opened:
                 self._store.open()
@@ -269,7 +305,10 @@ class App:
             facts = self._facts()
             if facts is None:
                 continue
-            self._terminal.write(self._tracker.observe(facts))
+            status = self._tracker.observe(facts)
+            self._terminal.write(status)
+            if self._publisher is not None and self._store.opened and self._update is not None:
+                self._publisher.offer(status, facts.inventory, self._update.problems)
             left = self._tracker.seconds_to_next_change(facts)
             nap = min(LONGEST_NAP_SECONDS, max(0.0, left or LONGEST_NAP_SECONDS) + 0.01)
 
@@ -277,7 +316,8 @@ class App:
         if self._update is None:
             return None
         return Facts(
-            inventory=self._update.inventory,
+            # Not a newer one: of that nobody knows yet whether proxies run it.
+            inventory=self._translated,
             problems=(*self._fault, *self._update.problems),
             report=self._translation.report,
             plans=self._translation.sales,

@@ -14,7 +14,7 @@ import structlog
 from controlplane.app import App
 from controlplane.cli import logs
 from controlplane.cli.errors import CommandError
-from controlplane.settings import Settings, StartError
+from controlplane.settings import Cluster, Settings, StartError
 from controlplane.xds.credentials import TlsFiles
 from controlplane.xds.identity import TRUST_DOMAIN, is_trust_domain
 
@@ -26,6 +26,7 @@ EPILOG = """\
 Examples:
   sluice serve manifests/
   sluice serve manifests/ --state-dir /var/lib/sluice --log-format json
+  sluice serve --kubernetes --namespace shop
   sluice serve manifests/ --xds-host 0.0.0.0 --xds-tls-cert tls.crt --xds-tls-key tls.key \\
       --xds-tls-client-ca ca.crt
 
@@ -51,7 +52,25 @@ def trust_domain(ctx: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 @click.command(name="serve", epilog=EPILOG)
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=FILE, required=False)
+@click.option(
+    "--kubernetes",
+    is_flag=True,
+    help="Take objects from a Kubernetes API server, and write their status there.",
+)
+@click.option(
+    "--kubeconfig",
+    type=FILE,
+    help="How to reach it; without one KUBECONFIG, the pod's ServiceAccount or ~/.kube/config.",
+)
+@click.option("--context", help="Context of the kubeconfig, instead of its current one.")
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="Look for objects in this namespace only; repeatable. Without it, in all.",
+)
 @click.option("--xds-host", default="127.0.0.1", show_default=True, help="Address for proxies.")
 @click.option(
     "--xds-port",
@@ -137,7 +156,7 @@ def trust_domain(ctx: click.Context, parameter: click.Parameter, value: str) -> 
     help="For people, or for programs.",
 )
 def command(
-    path: Path,
+    path: Path | None,
     log_level: str,
     log_format: str,
     xds_tls_cert: Path | None,
@@ -145,15 +164,18 @@ def command(
     xds_tls_client_ca: Path | None,
     **options: Any,
 ) -> None:
-    """Run the control plane on a folder of manifests.
+    """Run the control plane on a folder of manifests, or on a Kubernetes cluster.
 
     PATH is a folder (or one file) of YAML; changes are in force a moment after they are saved.
+    With --kubernetes there is none: objects are those of an API server. Of several control planes
+    on one cluster each serves proxies, and one, which holds a Lease, writes status.
     """
+    cluster = cluster_of(path, options)
     tls = tls_files(xds_tls_cert, xds_tls_key, xds_tls_client_ca)
     if tls is not None and options["xds_plaintext"]:
         raise click.UsageError("--xds-plaintext contradicts --xds-tls-cert: leave one away")
     logs.configure(log_level, log_format)
-    settings = Settings(manifests=path, xds_tls=tls, **options)
+    settings = Settings(manifests=path, cluster=cluster, xds_tls=tls, **options)
     try:
         asyncio.run(serve(settings, os.environ))
     except StartError as error:
@@ -164,6 +186,19 @@ def command(
         raise CommandError(
             f"internal error ({type(first).__name__}: {first}): see the log"
         ) from None
+
+
+def cluster_of(path: Path | None, options: dict[str, Any]) -> Cluster | None:
+    """Take the options of a cluster out of all options; None when objects are in a folder."""
+    wanted = options.pop("kubernetes")
+    given = {name: options.pop(name) for name in ("kubeconfig", "context", "namespaces")}
+    if wanted and path is not None:
+        raise click.UsageError("objects come from PATH or from --kubernetes: name one of both")
+    if not wanted and path is None:
+        raise click.UsageError("where are the objects? Name a PATH, or say --kubernetes")
+    if not wanted and any(given.values()):
+        raise click.UsageError("--kubeconfig, --context and --namespace go with --kubernetes")
+    return Cluster(**given) if wanted else None
 
 
 def tls_files(
@@ -191,7 +226,7 @@ def announce(about: Mapping[str, Any]) -> None:
     """Say where everything is."""
     structlog.get_logger(__name__).info(
         "Control plane started",
-        manifests=about["manifests"],
+        objects=about["manifests"],
         xds=about["xds"],
         security=about["xdsSecurity"],
         web=f"http://{about['web']}",

@@ -42,7 +42,7 @@ _LONGEST_DEBOUNCE: Final = 1.0
 """Seconds after which a change is read even if more keep coming."""
 
 
-class Cluster:
+class ClusterSource:
     """A source of objects: those of an API server, in the given namespaces or in all.
 
     An object that cannot be read keeps its last good version in force; the problem stays until

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from controlplane.model import Condition, ObjectRef, Problem
+    from controlplane.model.gateway import RouteGroupKind
     from controlplane.model.route import ParentReference
 
 
@@ -61,12 +62,18 @@ class PartStatus:
     """Name of the listener, when it is one."""
     parent: ParentReference | None = None
     """The parent, as the route names it, when it is one."""
+    supported_kinds: tuple[RouteGroupKind, ...] | None = None
+    """Kinds of routes that a listener serves."""
 
     def as_json(self) -> dict[str, Any]:
         """Give the part as JSON."""
         found: dict[str, Any] = {"name": self.name, "conditions": conditions(self.conditions)}
         if self.attached_routes is not None:
             found["attachedRoutes"] = self.attached_routes
+        if self.supported_kinds is not None:
+            found["supportedKinds"] = [
+                {"group": kind.group, "kind": kind.kind} for kind in self.supported_kinds
+            ]
         return found
 
 

@@ -127,6 +127,7 @@ class Tracker:
                 verdict.attached_routes,
                 verdict.listener,
                 verdict.parent,
+                verdict.supported_kinds,
             )
             for verdict in verdicts
             if verdict.place
