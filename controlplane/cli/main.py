@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "validate": "Check manifests without running anything.",
     "render": "Print what the proxies of a gateway would be sent.",
     "bootstrap": "Print the bootstrap of an Envoy.",
+    "certificates": "Make or renew certificates for TLS between proxies and control plane.",
     "status": "Show gateways, proxies, sales, quotas, and what is wrong.",
     "sale": "List, watch and steer sales.",
     "data": "List, add and forget the users let into a sale.",

@@ -58,7 +58,12 @@ class Identity:
     def _wanted(self, gateway: str) -> str:
         fits = _GATEWAY.fullmatch(gateway)
         namespace, name = (fits["namespace"], fits["name"]) if fits else ("NAMESPACE", "NAME")
-        return f"spiffe://{self.trust_domain}/ns/{namespace}/gateway/{name}"
+        return gateway_uri(self.trust_domain, namespace, name)
+
+
+def gateway_uri(trust_domain: str, namespace: str, name: str) -> str:
+    """Give the URI by which a certificate names a gateway."""
+    return f"spiffe://{trust_domain}/ns/{namespace}/gateway/{name}"
 
 
 def is_trust_domain(text: str) -> bool:
