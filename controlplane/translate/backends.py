@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from controlplane.model import Service
-from controlplane.translate import changes, names
+from controlplane.model import ObjectRef, Service
+from controlplane.translate import changes, grants, names
 from controlplane.translate.matches import UnusableError
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from controlplane.model.core import ServicePort
     from controlplane.model.route import BackendRef
 
+UNSUPPORTED_VALUE: Final = "UnsupportedValue"
+_ENCRYPTED: Final = frozenset({"kubernetes.io/wss"})
+"""Values of appProtocol that ask for TLS towards the backend."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -23,6 +27,11 @@ class Fault:
 
     reason: str
     message: str
+
+    @property
+    def is_of_route(self) -> bool:
+        """Whether it stands in the route itself, and not in what the route refers to."""
+        return self.reason == UNSUPPORTED_VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +84,9 @@ def _resolve(route: HTTPRoute, ref: BackendRef, inventory: Inventory) -> Backend
     if ref.group or ref.kind != "Service":
         message = f"{where} cannot be a backend: only Service can"
         return Backend(ref, fault=Fault("InvalidKind", message))
-    if namespace != route.namespace:
-        message = f"{where} is in another namespace than the route: move one of them"
-        return Backend(ref, fault=Fault("RefNotPermitted", message))
+    forbidden = grants.fault(route.ref, ObjectRef("Service", namespace, ref.name), inventory)
+    if forbidden:
+        return Backend(ref, fault=Fault(grants.REASON, forbidden))
     service = inventory.get(Service, namespace, ref.name)
     if service is None:
         message = f"{where} is not there: create it or correct the backendRef"
@@ -94,11 +103,14 @@ def _of_service(ref: BackendRef, service: Service, where: str) -> Backend:
     if spec is not None and spec.protocol != "TCP":
         message = f"{where} speaks {spec.protocol} on port {ref.port}: only TCP is served"
         return Backend(ref, fault=Fault("UnsupportedProtocol", message))
+    if spec is not None and spec.app_protocol in _ENCRYPTED:
+        message = f"{where} wants {spec.app_protocol} on port {ref.port}: TLS is not spoken to it"
+        return Backend(ref, fault=Fault("UnsupportedProtocol", message))
     try:
         wanted = changes.read(ref.filters)
     except UnusableError as error:
-        return Backend(ref, fault=Fault("UnsupportedValue", f"{where}: {error}"))
+        return Backend(ref, fault=Fault(UNSUPPORTED_VALUE, f"{where}: {error}"))
     if wanted.redirect is not None or (wanted.rewrite and wanted.rewrite.path):
         message = f"{where}: a single backend can change headers and hostname, not the path"
-        return Backend(ref, fault=Fault("UnsupportedValue", message))
+        return Backend(ref, fault=Fault(UNSUPPORTED_VALUE, message))
     return Backend(ref, Upstream(service, ref.port or 0))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from envoy_data_plane.envoy.config.core.v3 import DataSource
 from envoy_data_plane.envoy.extensions.transport_sockets.tls import v3 as tls
 
-from controlplane.model import Secret
-from controlplane.translate import names
+from controlplane.model import ObjectRef, Secret
+from controlplane.translate import grants, names
 
 if TYPE_CHECKING:
     from controlplane.model import Gateway, Inventory
@@ -63,9 +63,9 @@ def _fault(gateway: Gateway, ref: SecretReference, inventory: Inventory) -> Faul
     where = f"Secret {namespace}/{ref.name}"
     if ref.group or ref.kind != "Secret":
         return "InvalidCertificateRef", f"{ref.kind} {ref.name} is no certificate: name a Secret"
-    if namespace != gateway.namespace:
-        message = f"{where} is in another namespace than the gateway: move or copy it there"
-        return "RefNotPermitted", message
+    forbidden = grants.fault(gateway.ref, ObjectRef("Secret", namespace, ref.name), inventory)
+    if forbidden:
+        return grants.REASON, forbidden
     secret = _secret(gateway, ref, inventory)
     if secret is None:
         return "InvalidCertificateRef", f"{where} is not there: create it"

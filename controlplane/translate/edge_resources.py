@@ -99,15 +99,6 @@ class EdgeResources:
         }
         return EdgeQuotas(self._quotas.on(self._edge.key), routes)
 
-    @property
-    def attached(self) -> list[str]:
-        """Names of listeners, once for each route on them."""
-        return [
-            found.listener.spec.name
-            for item in self._routed
-            for found in item.attachments(self._edge.key)
-        ]
-
     # What an edge has whatever its routes are.
 
     def _add_link(self) -> None:

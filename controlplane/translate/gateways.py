@@ -12,26 +12,27 @@ from typing import TYPE_CHECKING, Final
 
 from controlplane.model import EdgeConfig, EdgeConfigSpec, Gateway, GatewayClass
 from controlplane.model.gateway import CONTROLLER_NAME
-from controlplane.translate import certificates, hostnames
+from controlplane.translate import certificates, hostnames, listener_checks
 from controlplane.translate.report import no, yes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
 
     from controlplane.model import Condition, Inventory, ObjectRef, Secret
     from controlplane.model.gateway import Listener
+    from controlplane.translate.listener_checks import Checked
     from controlplane.translate.report import Findings
 
 GROUP: Final = "sluice.dev"
-_PROTOCOLS: Final = frozenset({"HTTP", "HTTPS"})
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeListener:
-    """One listener that works."""
+    """One listener; what routes attach to it does not hang on whether it works."""
 
     spec: Listener
     secrets: tuple[Secret, ...] = ()
+    works: bool = True
 
     @property
     def hostname(self) -> str:
@@ -41,7 +42,7 @@ class EdgeListener:
     @property
     def encrypted(self) -> bool:
         """Whether it speaks TLS."""
-        return self.spec.protocol == "HTTPS"
+        return self.spec.speaks == "HTTPS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,12 @@ class Edge:
     gateway: Gateway
     settings: EdgeConfigSpec
     settings_ref: ObjectRef | None
-    listeners: tuple[EdgeListener, ...]
+    every_listener: tuple[EdgeListener, ...]
+
+    @property
+    def listeners(self) -> tuple[EdgeListener, ...]:
+        """The listeners that work."""
+        return tuple(item for item in self.every_listener if item.works)
 
     @property
     def key(self) -> str:
@@ -149,80 +155,38 @@ def _edge(
 
 def _listeners(gateway: Gateway, inventory: Inventory) -> tuple[EdgeListener, ...]:
     return tuple(
-        EdgeListener(spec, certificates.usable(gateway, spec, inventory))
-        for spec in gateway.spec.listeners
-        if not any(item.status == "False" for item in _basics(gateway, spec, inventory))
-        and _conflict(gateway, spec) is None
+        EdgeListener(
+            found.spec,
+            certificates.usable(gateway, found.spec, inventory) if found.works else (),
+            works=found.works,
+        )
+        for found in listener_checks.check(gateway, inventory)
     )
 
 
 def report_listeners(
-    edge: Edge, attached: Sequence[str], inventory: Inventory, findings: Findings
+    edge: Edge, attached: Mapping[tuple[str, str], int], inventory: Inventory, findings: Findings
 ) -> None:
-    """Say of each listener whether it works; `attached` names a listener once for each route."""
-    broken: list[str] = []
-    for spec in edge.gateway.spec.listeners:
-        conditions = [*_basics(edge.gateway, spec, inventory), _conflicted(edge.gateway, spec)]
-        if (
-            any(item.status == "False" for item in conditions[:-1])
-            or conditions[-1].status != "False"
-        ):
-            broken.append(spec.name)
+    """Say of each listener whether it works; `attached` counts routes by edge and listener."""
+    checked = listener_checks.check(edge.gateway, inventory)
+    for found in checked:
         findings.add(
             edge.gateway,
-            *conditions,
-            listener=spec.name,
-            attached_routes=sum(1 for name in attached if name == spec.name),
+            *found.conditions,
+            listener=found.spec.name,
+            attached_routes=attached.get((edge.key, found.spec.name), 0),
+            supported_kinds=found.kinds,
         )
-    findings.add(edge.gateway, _gateway_condition(edge, broken))
+    findings.add(edge.gateway, _gateway_condition(checked))
 
 
-def _gateway_condition(edge: Edge, broken: Iterable[str]) -> Condition:
-    names = ", ".join(broken)
-    if not names:
+def _gateway_condition(checked: Iterable[Checked]) -> Condition:
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for found in checked:
+        names[found.works].append(found.spec.name)
+    broken, working = ", ".join(names[False]), ", ".join(names[True])
+    if not broken:
         return yes("Accepted")
-    if edge.listeners:
-        return yes("Accepted", "ListenersNotValid", f"left out: {names}")
-    return no("Accepted", "ListenersNotValid", f"no listener works: see {names}")
-
-
-def _basics(gateway: Gateway, spec: Listener, inventory: Inventory) -> tuple[Condition, Condition]:
-    return _accepted(spec), _resolved(gateway, spec, inventory)
-
-
-def _accepted(spec: Listener) -> Condition:
-    if spec.protocol not in _PROTOCOLS:
-        message = f"protocol {spec.protocol} is not served: use HTTP or HTTPS"
-        return no("Accepted", "UnsupportedProtocol", message)
-    if spec.tls is not None and spec.tls.mode != "Terminate":
-        message = f"tls.mode {spec.tls.mode} is not served: use Terminate"
-        return no("Accepted", "UnsupportedValue", message)
-    return yes("Accepted")
-
-
-def _resolved(gateway: Gateway, spec: Listener, inventory: Inventory) -> Condition:
-    kinds = spec.allowed_routes.kinds
-    foreign = [item.kind for item in kinds if item.kind != "HTTPRoute"]
-    if kinds and len(foreign) == len(kinds):
-        message = f"allowedRoutes.kinds names {', '.join(foreign)}: only HTTPRoute is served"
-        return no("ResolvedRefs", "InvalidRouteKinds", message)
-    fault = certificates.fault(gateway, spec, inventory)
-    return no("ResolvedRefs", *fault) if fault else yes("ResolvedRefs")
-
-
-def _conflict(gateway: Gateway, spec: Listener) -> Listener | None:
-    """The earlier listener on this port that speaks another protocol."""
-    for other in gateway.spec.listeners:
-        if other is spec or other.name == spec.name:
-            return None
-        if other.port == spec.port and other.protocol in _PROTOCOLS - {spec.protocol}:
-            return other
-    return None
-
-
-def _conflicted(gateway: Gateway, spec: Listener) -> Condition:
-    other = _conflict(gateway, spec) if spec.protocol in _PROTOCOLS else None
-    if other is None:
-        return no("Conflicted", "NoConflicts", "")
-    message = f"listener {other.name} already speaks {other.protocol} on port {spec.port}"
-    return yes("Conflicted", "ProtocolConflict", message)
+    if working:
+        return yes("Accepted", "ListenersNotValid", f"left out: {broken}; served: {working}")
+    return no("Accepted", "ListenersNotValid", f"no listener works: see {broken}")

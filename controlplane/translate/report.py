@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controlplane.model import Resource
+    from controlplane.model.gateway import RouteGroupKind
     from controlplane.model.route import ParentReference
 
 ResourceKey = tuple[str, str, str]
@@ -29,7 +30,7 @@ class Verdict:
     """The conditions of one object, or of one part of it.
 
     `listener` is given for a listener of a Gateway, `parent` for what an HTTPRoute is to one of
-    its parents. `attached_routes` is counted for listeners.
+    its parents. `attached_routes` and `supported_kinds` are given for listeners.
     """
 
     ref: ObjectRef
@@ -37,6 +38,7 @@ class Verdict:
     listener: str = ""
     parent: ParentReference | None = None
     attached_routes: int | None = None
+    supported_kinds: tuple[RouteGroupKind, ...] | None = None
 
     @property
     def place(self) -> str:
@@ -113,6 +115,7 @@ class Findings:
         listener: str = "",
         parent: ParentReference | None = None,
         attached_routes: int | None = None,
+        supported_kinds: tuple[RouteGroupKind, ...] | None = None,
     ) -> None:
         """Say something about an object, as it is in the generation that was read.
 
@@ -120,7 +123,7 @@ class Findings:
         """
         seen = resource.metadata.generation
         dated = tuple(replace(item, observed_generation=seen) for item in conditions)
-        said = Verdict(resource.ref, dated, listener, parent, attached_routes)
+        said = Verdict(resource.ref, dated, listener, parent, attached_routes, supported_kinds)
         key = (resource.ref, said.place, len(self._verdicts) if parent is not None else 0)
         before = self._verdicts.get(key)
         if before is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from controlplane.model import EndpointSlice, HTTPRoute
 from controlplane.translate import attachment, backends, clusters
@@ -53,6 +53,8 @@ class Routed:
                     yield backend.upstream
 
 
+_LOST: Final = "its share of the requests gets a 500"
+
 Endpoints = tuple[tuple[str, int], ...]
 
 
@@ -100,32 +102,58 @@ def _routed(route: HTTPRoute, inventory: Inventory, edges: Edges) -> Routed:
 
 def report_route(
     routed: Routed, rules: Iterable[RuleRoutes], endpoints: EndpointIndex, findings: Findings
-) -> None:
-    """Say of each parent how the route fares there; `rules` are the encoded ones, if any are."""
+) -> frozenset[tuple[str, str]]:
+    """Say of each parent how the route fares there; `rules` are the encoded ones, if any are.
+
+    Returns the listeners that have it as an attached route, each by its edge and name: those whose
+    parent accepts it, whether the listener itself works or not.
+    """
     encoded = tuple(rules)
     resolved = _resolved(routed, endpoints)
+    attached: set[tuple[str, str]] = set()
     for parent in routed.parents:
-        conditions = [parent.accepted, resolved]
+        conditions: tuple[Condition, ...] = (parent.accepted,)
         if parent.attachments:
-            conditions = [*_validity(parent.accepted, encoded), resolved]
-        findings.add(routed.route, *conditions, parent=parent.ref)
+            conditions = _validity(parent.accepted, encoded, routed.backends)
+        findings.add(routed.route, *conditions, resolved, parent=parent.ref)
+        if parent.edge is not None and conditions[0].status == "True":
+            attached.update((parent.edge.key, name) for name in parent.listeners)
+    return frozenset(attached)
 
 
-def _validity(accepted: Condition, rules: tuple[RuleRoutes, ...]) -> tuple[Condition, ...]:
+def _validity(
+    accepted: Condition, rules: tuple[RuleRoutes, ...], backends: tuple[tuple[Backend, ...], ...]
+) -> tuple[Condition, ...]:
+    refused = [_refused(found) for found in backends]
     faults = [fault for rule in rules for fault in rule.faults]
+    faults += [fault for found in refused for fault in found]
     if not faults:
         return (accepted,)
     reason, message = _joined(faults)
-    if not any(rule.works for rule in rules):
+    working = any(
+        rule.works and (not found or len(bad) < len(found))
+        for rule, found, bad in zip(rules, backends, refused, strict=True)
+    )
+    if not working:
         return (no("Accepted", reason, message),)
     return (accepted, yes("PartiallyInvalid", reason, message))
 
 
+def _refused(found: Iterable[Backend]) -> list[Fault]:
+    """Backends that the route itself is wrong about."""
+    return [
+        replace(item.fault, message=f"{item.fault.message}; {_LOST}")
+        for item in found
+        if item.fault is not None and item.fault.is_of_route
+    ]
+
+
 def _resolved(routed: Routed, endpoints: EndpointIndex) -> Condition:
-    faults = [item.fault for rule in routed.backends for item in rule if item.fault is not None]
+    given = (item.fault for rule in routed.backends for item in rule)
+    faults = [fault for fault in given if fault is not None and not fault.is_of_route]
     if faults:
         reason, message = _joined(faults)
-        return no("ResolvedRefs", reason, f"{message}; its share of the requests gets a 500")
+        return no("ResolvedRefs", reason, f"{message}; {_LOST}")
     empty = {
         f"{upstream.service.ref} has no ready endpoints on port {upstream.port}"
         for upstream in routed.upstreams

@@ -6,6 +6,7 @@ fragments that are handed in only save work.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,11 +70,13 @@ def _translate(inventory: Inventory, options: Options, fragments: Fragments) -> 
     for edge in edges.ready:
         made = EdgeResources(edge, routed, guards, limits, options, fragments, findings)
         snapshots[edge.key] = Snapshot.of(made.all(endpoints))
-        gateways.report_listeners(edge, made.attached, inventory, findings)
         built[edge.key] = made
+    counted: Counter[tuple[str, str]] = Counter()
     for item in routed:
         rules = next((found for made in built.values() if (found := made.rules(item))), ())
-        routing.report_route(item, rules, endpoints, findings)
+        counted.update(routing.report_route(item, rules, endpoints, findings))
+    for edge in edges.ready:
+        gateways.report_listeners(edge, counted, inventory, findings)
     ours = [*(edge.gateway for edge in edges.ready), *(item.route for item in routed)]
     for resource in ours:
         _warn(resource, fragments, findings)
@@ -83,10 +86,10 @@ def _translate(inventory: Inventory, options: Options, fragments: Fragments) -> 
 
 
 def _warn(resource: Resource, fragments: Fragments, findings: Findings) -> None:
-    """Name the fields that have no effect; of filters that is a fault, and told elsewhere."""
+    """Name the fields that have no effect; some of them are faults, and told elsewhere."""
     key = ("unsupported", resource.ref)
     for path in fragments.get(key, (resource,), lambda: unsupported_fields(resource)):
-        if ".filters[" not in path:
+        if ".filters[" not in path and not path.endswith(".frontendValidation"):
             findings.warn(resource, path, "is legal, but has no effect: Sluice does not act on it")
 
 

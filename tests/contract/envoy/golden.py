@@ -88,6 +88,8 @@ def report(translation: Translation) -> str:
         where = f"{verdict.ref} {verdict.place}".rstrip()
         if verdict.attached_routes is not None:
             where += f" (routes: {verdict.attached_routes})"
+        if verdict.supported_kinds == ():
+            where += " (serves no kind of route)"
         lines.append(where)
         for found in verdict.conditions:
             message = f": {found.message}" if found.message else ""

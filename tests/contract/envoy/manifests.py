@@ -24,6 +24,7 @@ _VERSIONS = {
     "FlashSale": "sluice.dev/v1alpha1",
     "QuotaPolicy": "sluice.dev/v1alpha1",
     "EdgeConfig": "sluice.dev/v1alpha1",
+    "ReferenceGrant": "gateway.networking.k8s.io/v1beta1",
 }
 
 Manifest = dict[str, Any]
@@ -83,6 +84,21 @@ def service(name: str, port: int) -> list[Manifest]:
         "endpoints": [{"addresses": [LOOPBACK]}],
     }
     return [manifest("Service", name, {"ports": [{"name": "http", "port": 80}]}), slice_]
+
+
+def grant(
+    kind: str,
+    target: str,
+    *,
+    name: str = "",
+    source: str = "shop",
+    namespace: str = "web",
+    title: str = "grant",
+) -> Manifest:
+    """Leave for a kind of the namespace `source` to refer to a core kind of `namespace`."""
+    what = {"group": "", "kind": target, **({"name": name} if name else {})}
+    who = {"group": API.partition("/")[0], "kind": kind, "namespace": source}
+    return manifest("ReferenceGrant", title, {"from": [who], "to": [what]}, namespace=namespace)
 
 
 def sale(name: str, targets: Iterable[Mapping[str, Any]], **spec: Any) -> Manifest:

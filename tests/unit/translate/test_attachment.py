@@ -58,14 +58,14 @@ def test_a_route_attaches_where_both_agree(
             {"name": "edge", "sectionName": "tls"},
             (),
             "NoMatchingParent",
-            "Gateway shop/edge has no working listener named tls; it has http (80), alt (8080)",
+            "Gateway shop/edge has no listener named tls; it has http (80), alt (8080)",
         ),
         (
             {"name": "edge", "sectionName": "http", "port": 8080},
             (),
             "NoMatchingParent",
             (
-                "Gateway shop/edge has no working listener named http on port 8080; "
+                "Gateway shop/edge has no listener named http on port 8080; "
                 "it has http (80), alt (8080)"
             ),
         ),
@@ -120,6 +120,10 @@ def test_why_a_route_does_not_attach(
             ["shop", "web"],
         ),
         ({"from": "Selector", "selector": {"matchLabels": {"team": "web"}}}, []),
+        ({"from": "Selector", "selector": {}}, ["shop", "web"]),
+        ({"from": "Selector"}, []),
+        # A selector for another way of choosing means nothing.
+        ({"from": "Same", "selector": {"matchLabels": {"team": "web"}}}, ["shop"]),
     ],
 )
 def test_namespaces_that_a_listener_takes_routes_from(
@@ -156,3 +160,72 @@ def test_a_route_named_twice_by_its_parents_counts_once() -> None:
     found = outcome(TWO, route("r", {}, parents=parents))
     assert attached(found) == {"http": 1, "alt": 1}
     assert len(accepted(found)) == 2
+
+
+def labelled(**labels: str) -> dict[str, Any]:
+    metadata = {"name": "web", "labels": labels}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "taken"),
+    [
+        ({"matchLabels": {"team": "web"}}, {"team": "web"}, True),
+        ({"matchLabels": {"team": "web"}}, {"team": "shop"}, False),
+        ({"matchLabels": {"team": "web", "kubernetes.io/metadata.name": "web"}}, {}, False),
+        (
+            {"matchLabels": {"team": "web", "kubernetes.io/metadata.name": "web"}},
+            {"team": "web"},
+            True,
+        ),
+        ({"matchExpressions": [{"key": "team", "operator": "Exists"}]}, {"team": "x"}, True),
+        ({"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}, {}, True),
+        (
+            {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["web"]}]},
+            {"team": "web"},
+            False,
+        ),
+    ],
+)
+def test_a_selector_reads_the_labels_of_the_namespace(
+    selector: dict[str, Any], labels: dict[str, str], *, taken: bool
+) -> None:
+    namespaces = {"from": "Selector", "selector": selector}
+    open_to = gateway(listener(80, allowedRoutes={"namespaces": namespaces}))
+    parents = [{"name": "edge", "namespace": "shop"}]
+    found = outcome(open_to, labelled(**labels), route("r", {}, parents=parents, namespace="web"))
+    ((_, reason, message),) = accepted(found)
+    assert reason == ("Accepted" if taken else "NotAllowedByListeners")
+    if not taken:
+        assert "no selector chooses its labels, kubernetes.io/metadata.name=web" in message
+    assert attached(found) == {"http": int(taken)}
+
+
+def test_a_route_attaches_to_a_listener_that_does_not_work() -> None:
+    # Gateway API counts by what both sides allow, not by the state of the listener.
+    lost = gateway(listener(443, secret="lost"), listener(80, name="plain"))
+    section = {"name": "edge", "sectionName": "http"}
+    found = outcome(lost, route("r", {}, parents=[section]), route("both", {}))
+    assert attached(found) == {"http": 2, "plain": 1}
+    assert accepted(found) == [
+        ("True", "Accepted", ""),
+        ("True", "Accepted", "not served, as no listener works: see http of the Gateway"),
+    ]
+
+
+def test_a_route_of_which_nothing_works_is_not_counted() -> None:
+    nothing = {"filters": [{"type": "CORS", "cors": {}}]}
+    found = outcome(TWO, route("r", nothing), route("s", nothing, {}))
+    assert [(status, reason) for status, reason, _ in accepted(found)] == [
+        ("False", "UnsupportedValue"),
+        ("True", "Accepted"),
+    ]
+    assert attached(found) == {"http": 1, "alt": 1}
+
+
+def test_a_route_of_a_kind_that_no_listener_takes() -> None:
+    closed = gateway(listener(80, allowedRoutes={"kinds": [{"kind": "GRPCRoute"}]}))
+    message = "no listener takes routes of kind HTTPRoute: set allowedRoutes.kinds"
+    assert accepted(outcome(closed, route("r", {}))) == [
+        ("False", "NotAllowedByListeners", message)
+    ]

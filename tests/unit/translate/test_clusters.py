@@ -131,25 +131,6 @@ def test_an_external_name(spec: dict[str, Any], port: int, place: tuple[str, str
         ({"name": "a", "port": 8080}, "BackendNotFound"),
         ({"name": "a", "port": 80, "namespace": "other"}, "RefNotPermitted"),
         ({"name": "a", "kind": "Bucket", "group": "s3.example.com"}, "InvalidKind"),
-        (
-            {
-                "name": "a",
-                "port": 80,
-                "filters": [
-                    {
-                        "type": "URLRewrite",
-                        "urlRewrite": {
-                            "path": {"type": "ReplaceFullPath", "replaceFullPath": "/x"}
-                        },
-                    }
-                ],
-            },
-            "UnsupportedValue",
-        ),
-        (
-            {"name": "a", "port": 80, "filters": [{"type": "CORS", "cors": {}}]},
-            "UnsupportedValue",
-        ),
     ],
 )
 def test_a_backend_that_leads_nowhere(ref: dict[str, Any], reason: str) -> None:
@@ -161,6 +142,47 @@ def test_a_backend_that_leads_nowhere(ref: dict[str, Any], reason: str) -> None:
     accepted = verdict.condition("Accepted")
     assert accepted is not None
     assert accepted.status == "True"
+
+
+def test_a_backend_that_wants_tls_is_not_spoken_to_without() -> None:
+    ports = [{"port": 80, "appProtocol": "kubernetes.io/wss"}]
+    secure = manifest("Service", "secure", {"ports": ports})
+    backend = {"name": "secure", "port": 80}
+    found = outcome(secure, route("r", {"backendRefs": [backend]}))
+    verdict = next(v for v in found.report.verdicts if v.ref.kind == "HTTPRoute")
+    condition = verdict.condition("ResolvedRefs")
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("False", "UnsupportedProtocol")
+    assert resource(found, kinds.CLUSTER, "svc/shop/secure/80") is None
+
+
+PATH = {"type": "ReplaceFullPath", "replaceFullPath": "/x"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"type": "URLRewrite", "urlRewrite": {"path": PATH}},
+        {"type": "CORS", "cors": {}},
+    ],
+)
+def test_a_filter_that_a_backend_cannot_have_is_a_fault_of_the_route(
+    changed: dict[str, Any],
+) -> None:
+    bad = {"name": "a", "port": 80, "filters": [changed]}
+    for backends, kind, status in (
+        ([bad], "Accepted", "False"),
+        ([bad, {"name": "a", "port": 80}], "PartiallyInvalid", "True"),
+    ):
+        found = outcome(SERVICE, route("r", {"backendRefs": backends}))
+        verdict = next(v for v in found.report.verdicts if v.ref.kind == "HTTPRoute")
+        condition = verdict.condition(kind)
+        assert condition is not None
+        assert (condition.status, condition.reason) == (status, "UnsupportedValue")
+        assert "its share of the requests gets a 500" in condition.message
+        resolved = verdict.condition("ResolvedRefs")
+        assert resolved is not None
+        assert resolved.status == "True"
 
 
 def test_a_route_that_is_attached_nowhere_brings_no_cluster() -> None:
