@@ -22,7 +22,7 @@ from controlplane.kube.errors import (
     UnavailableError,
 )
 from controlplane.kube.events import EVENTS, EventRecorder, Happening, Reporter, regarding
-from controlplane.kube.lease import LEASES, Elector, LeaseLostError, Terms, new_identity
+from controlplane.kube.lease import LEASES, Elector, Terms, new_identity
 from controlplane.kube.memory import (
     Bookmark,
     Change,
@@ -60,7 +60,6 @@ __all__ = [
     "InvalidError",
     "Key",
     "KubeError",
-    "LeaseLostError",
     "Listed",
     "NotFoundError",
     "Object",

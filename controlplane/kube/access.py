@@ -18,7 +18,7 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_kube_config
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
-from controlplane.kube.errors import ConfigurationError
+from controlplane.kube.errors import ConfigurationError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -27,7 +27,16 @@ POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token, its namespace and the cluster's CA."""
 _DEADLINE: Final = 30.0
 """Seconds for a kubeconfig's credential plug-in to answer."""
-_MISREAD: Final = (ConfigException, OSError, ValueError, TypeError, LookupError, yaml.YAMLError)
+_MISREAD: Final = (
+    ConfigException,
+    OSError,
+    yaml.YAMLError,
+    # What the loader stumbles over in a file of another shape.
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ def _of_pod(environ: Mapping[str, str], pod: Path) -> tuple[Any, str]:
         namespace = (pod / "namespace").read_text().strip()
     except _MISREAD as error:
         raise ConfigurationError(
-            f"cannot use the pod's ServiceAccount ({error}): is automountServiceAccountToken off?"
+            f"cannot use the pod's ServiceAccount ({one_line(error)}): is automountServiceAccountToken off?"
         ) from error
     return configuration, namespace or "default"
 
@@ -113,7 +122,7 @@ async def _of_kubeconfig(paths: str, context: str | None, origin: str) -> tuple[
             f"{origin}: its credential plug-in did not answer within {_DEADLINE:g} s"
         ) from error
     except _MISREAD as error:
-        raise ConfigurationError(f"{origin} cannot be used: {error}") from error
+        raise ConfigurationError(f"{origin} cannot be used: {one_line(error)}") from error
     return configuration, namespace or "default"
 
 

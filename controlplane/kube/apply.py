@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from controlplane.kube.errors import ConflictError
 from controlplane.kube.session import APPLY_PATCH
 
 if TYPE_CHECKING:
@@ -46,18 +47,18 @@ async def apply_status(
 ) -> Object:
     """Set the given fields of an object's status, and give the object as it is then.
 
-    With `uid`, only of that very object and not of one that took its name since. With
-    `resource_version`, only if nothing has changed since: for lists that the schema makes atomic,
-    where one has to send others' items too.
+    With `resource_version`, only if nothing has changed since: for lists that the schema makes
+    atomic, where one has to send others' items too. With `uid`, it is an error when another
+    object has taken the name since. It has the fields by then, as the server takes no notice of
+    a uid here; they are to be set anew.
 
     Raises:
         NotFoundError: there is no such object.
-        ConflictError: it is another one, or has changed.
+        ConflictError: it has changed, or is another one.
     """
     namespace, name = key
-    metadata = {"name": name, "namespace": namespace, "uid": uid}
-    metadata["resourceVersion"] = resource_version
-    return await session.patch(
+    metadata = {"name": name, "namespace": namespace, "resourceVersion": resource_version}
+    obj = await session.patch(
         kind,
         name,
         namespace or None,
@@ -71,6 +72,9 @@ async def apply_status(
         subresource="status",
         query=_query(field_manager),
     )
+    if uid and obj["metadata"].get("uid") != uid:
+        raise ConflictError(f"cannot patch status of {kind} {name}: it is another object by now")
+    return obj
 
 
 def _query(field_manager: str) -> Mapping[str, str]:

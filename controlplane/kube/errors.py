@@ -104,7 +104,7 @@ def from_response(
 def from_status(what: str, status: Mapping[str, Any], retry_after: object = None) -> KubeError:
     """Name the error that a Status tells of, in a response or in a watch."""
     code = _number(status.get("code")) or HTTPStatus.INTERNAL_SERVER_ERROR
-    text = f"cannot {what}: {_one_line(status.get('message')) or f'HTTP status {int(code)}'}"
+    text = f"cannot {what}: {one_line(status.get('message')) or f'HTTP status {int(code)}'}"
     details = status.get("details")
     if retry_after is None and isinstance(details, dict):
         retry_after = details.get("retryAfterSeconds")
@@ -123,17 +123,18 @@ def from_status(what: str, status: Mapping[str, Any], retry_after: object = None
 def from_transport(what: str, server: str, error: Exception) -> UnavailableError:
     """Name what went wrong below HTTP."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = f"its certificate is not trusted: {_one_line(error.certificate_error)}"
+        why = f"its certificate is not trusted: {one_line(error.certificate_error)}"
     elif isinstance(error, aiohttp.ClientConnectorError):
-        why = f"no connection: {_one_line(error.os_error)}"
+        why = f"no connection: {one_line(error.os_error)}"
     elif isinstance(error, TimeoutError):
         why = "it did not answer in time"
     else:
-        why = _one_line(error) or type(error).__name__
+        why = one_line(error) or type(error).__name__
     return UnavailableError(f"cannot {what}: the API server at {server} is away: {why}")
 
 
-def _one_line(value: object) -> str:
+def one_line(value: object) -> str:
+    """Write anything as one line that is not too long."""
     text = " ".join(str(value or "").split())
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 3] + "..."
 

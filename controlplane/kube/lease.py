@@ -55,10 +55,6 @@ class Terms:
 NORMAL: Final = Terms()
 
 
-class LeaseLostError(KubeError):
-    """The lease could not be renewed in time, or is somebody else's."""
-
-
 def new_identity(host: str) -> str:
     """Name this process; a restarted one is another, even under the same host name."""
     return f"{host}_{uuid.uuid4()}"
@@ -190,59 +186,65 @@ class Elector:
             self._log.info("Became the leader")
             if await self._led(lead):
                 return
-            _heed_cancellation()
 
     async def _acquire(self) -> None:
         last = ""
         while True:
             sent = self._clock()
             try:
-                if await self._attempt():
-                    self._until = sent + self._terms.renew_deadline
-                    return
+                # Within half of the deadline, so that a lease is never old when it is had.
+                async with asyncio.timeout(self._terms.renew_deadline / 2):
+                    if await self._attempt():
+                        self._until = sent + self._terms.renew_deadline
+                        return
                 last = ""
-            except KubeError as error:
-                if str(error) != last:
-                    self._log.warning("Could not ask for the lease", error=str(error))
-                last = str(error)
+            except (KubeError, TimeoutError) as error:
+                why = str(error) or "no answer"
+                if why != last:
+                    self._log.warning("Could not ask for the lease", error=why)
+                last = why
             jitter = random.random() * _JITTER  # noqa: S311 - spreads load, no secret
             await asyncio.sleep(self._terms.retry * (1 + jitter))
 
     async def _led(self, lead: Callable[[], Awaitable[None]]) -> bool:
         """Lead until the work ends (true) or the lease is lost (false)."""
-        lost = False
         try:
             async with asyncio.TaskGroup() as group:
-                renewal = group.create_task(self._renew(), name="renew lease")
                 work = group.create_task(_call(lead), name="lead")
+                renewal = group.create_task(self._renew_for(work), name="renew lease")
                 work.add_done_callback(lambda _: renewal.cancel())
-        except* LeaseLostError as errors:
-            lost = True
-            self._log.warning("Lost the lease", error=str(errors.exceptions[0]))
         finally:
-            self._until = 0.0
-            if not lost:
+            held, self._until = self._until > 0, 0.0
+            if held:
                 await self._release()
-        return not lost
+        return held or not work.cancelled()
 
-    async def _renew(self) -> None:
+    async def _renew_for(self, work: asyncio.Task[None]) -> None:
+        # No exception tells of the loss: a group in which one is raised may, until Python 3.13,
+        # swallow that all of this shall end.
+        why = await self._renew()
+        self._until = 0.0
+        self._log.warning("Lost the lease", reason=why)
+        work.cancel()
+
+    async def _renew(self) -> str:
+        """Renew the lease for as long as that works; gives the reason why it did not."""
         while True:
             left = self._until - self._clock()
             await asyncio.sleep(min(self._terms.retry, max(0.0, left)))
             sent = self._clock()
             if sent >= self._until:
-                raise LeaseLostError(
-                    f"not renewed within {self._terms.renew_deadline:g} s: no answer in time"
-                )
+                return f"not renewed within {self._terms.renew_deadline:g} s"
+            # Half of the time there is: one connection that hangs must not use up all of it.
+            share = min(self._until - sent, self._terms.renew_deadline / 2)
             try:
-                # Half of the time there is: one connection that hangs must not use up all of it.
-                async with asyncio.timeout(min(self._until - sent, self._terms.renew_deadline / 2)):
+                async with asyncio.timeout(share):
                     kept = await self._attempt()
             except (KubeError, TimeoutError) as error:
                 self._log.warning("Could not renew the lease", error=str(error) or "no answer")
                 continue
             if not kept:
-                raise LeaseLostError(f"{self.holder or 'nobody'} holds it now")
+                return f"{self.holder or 'nobody'} holds it now"
             self._until = sent + self._terms.renew_deadline
 
     async def _attempt(self) -> bool:
@@ -296,13 +298,6 @@ class Elector:
         self._view.see(lease, self._clock())
         self._log.info("Gave the lease back")
         return True
-
-
-def _heed_cancellation() -> None:
-    """A task group in which something failed may swallow (until Python 3.13) that we shall end."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _call(lead: Callable[[], Awaitable[None]]) -> None:

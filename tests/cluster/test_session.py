@@ -67,7 +67,7 @@ async def test_errors_have_their_kind_and_name_the_thing(session: Session, names
     await session.replace(WIDGETS, {**made, "spec": {"size": 2}})
     with pytest.raises(ConflictError, match="has been modified"):
         await session.replace(WIDGETS, {**made, "spec": {"size": 3}})
-    with pytest.raises(InvalidError, match="spec.size"):
+    with pytest.raises(InvalidError, match=r"spec\.size"):
         await session.create(WIDGETS, widget("two", namespace, size=-1))
     with pytest.raises(ConflictError):
         await session.delete(WIDGETS, "one", namespace, uid="another")

@@ -36,7 +36,7 @@ _SCHEMA = {
         },
     },
 }
-CRD = {
+CRD: Object = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
     "metadata": {"name": "widgets.test.sluice.dev"},
