@@ -193,11 +193,27 @@ impl<R> Connection<R> {
         }
     }
 
+    /// The commands of a message that did not leave, the latest first. A message has either these or the link's own
+    /// ones, and leaves when every earlier reply has come: where there is one of the link's own, none is handed out.
+    pub(crate) fn take_unsent(&mut self) -> Vec<Pending<R>> {
+        if self.slots.iter().any(|slot| matches!(slot, Slot::Own(_))) {
+            return Vec::new();
+        }
+        let slots = core::mem::take(&mut self.slots).into_iter().rev();
+        slots.filter_map(Slot::into_pending).collect()
+    }
+
     /// The commands that wait for replies, the latest first.
     pub(crate) fn into_asked(self) -> impl Iterator<Item = Pending<R>> {
-        self.slots.into_iter().rev().filter_map(|slot| match slot {
-            Slot::Asked(asked) => asked.pending,
-            Slot::Own(_) => None,
-        })
+        self.slots.into_iter().rev().filter_map(Slot::into_pending)
+    }
+}
+
+impl<R> Slot<R> {
+    fn into_pending(self) -> Option<Pending<R>> {
+        match self {
+            Self::Asked(asked) => asked.pending,
+            Self::Own(_) => None,
+        }
     }
 }

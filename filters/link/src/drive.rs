@@ -172,8 +172,10 @@ fn perform<O: Owner, T: Transport>(owner: &O, transport: &T, action: Action, now
             owner.link(|link| link.opened(result, now));
         }
         Action::Send { root, token, bytes } => {
-            let result =
-                transport.set_effective_context(root).and_then(|()| transport.send(token, &bytes));
+            if transport.set_effective_context(root).is_err() {
+                return owner.link(|link| link.orphaned(root, token, bytes, now));
+            }
+            let result = transport.send(token, &bytes);
             owner.link(|link| link.sent(token, bytes, result, now));
         }
         Action::Cancel { root, token } => {

@@ -10,6 +10,7 @@ use crate::handshake::Problem;
 use crate::moment::Moment;
 use crate::outcome::{Event, Lane, Refusal};
 use crate::state::{Link, Root};
+use crate::waiting::Pending;
 
 /// The first wait of a VM that serves nobody and reaches nobody.
 const IDLE_BACKOFF: Duration = Duration::from_secs(1);
@@ -136,6 +137,20 @@ impl<R> Link<R> {
                 self.waiting.push_front(pending);
             } else {
                 self.lose(pending, true);
+            }
+        }
+    }
+
+    /// Puts commands that never left before all others; `unsent` has the latest first. Those with which a connection
+    /// begins are of no use on another one.
+    pub(crate) fn requeue(&mut self, unsent: Vec<Pending<R>>, now: Moment) {
+        for pending in unsent {
+            match self.refusal() {
+                Some(refusal) => self.refuse(pending, refusal),
+                None if pending.lane == Lane::Normal && pending.deadline > now => {
+                    self.waiting.push_front(pending);
+                }
+                None => self.lose(pending, false),
             }
         }
     }

@@ -45,9 +45,21 @@ impl<R> Link<R> {
         self.now = now;
         self.give_back(buffer);
         let Err(status) = result else { return };
-        if let Some(connection) = self.take(token) {
-            self.lost(connection, &Problem::away(format!("cannot send to Redis: {status}")), now);
-        }
+        let Some(mut connection) = self.take(token) else { return };
+        let unsent = connection.take_unsent();
+        self.lost(connection, &Problem::away(format!("cannot send to Redis: {status}")), now);
+        self.requeue(unsent, now);
+    }
+
+    /// The message of [`Action::Send`](crate::Action::Send) could not leave, as its root is gone: not noticed before, as
+    /// nobody tells. Its commands go to the newest root's stream, and nobody's deadline starts anew.
+    pub fn orphaned(&mut self, root: ContextId, token: Token, buffer: Vec<u8>, now: Moment) {
+        self.now = now;
+        self.give_back(buffer);
+        let connection = self.connections.iter_mut().find(|connection| connection.token == token);
+        let unsent = connection.map(Connection::take_unsent).unwrap_or_default();
+        self.delete_root(root, now);
+        self.requeue(unsent, now);
     }
 
     /// A stream has ended by the other side.

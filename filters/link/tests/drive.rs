@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use core::time::Duration;
 use host::fake::{self, Call};
 use host::Buffer;
-use link::{Command, Event, Lane, Link, Moment, Outcome, Owner, Settings, Value};
+use link::{Command, Event, Lane, Link, Moment, Outcome, Owner, Refusal, Settings, Value};
 
 const ROOT: u32 = 1;
 const REQUEST: u32 = 50;
@@ -79,9 +79,20 @@ impl Vm {
     }
 
     fn ask(&self, name: &str, ticket: u32) {
+        self.submit(Command::new(name), ticket);
+    }
+
+    /// One that may not leave twice.
+    fn ask_once(&self, name: &str, ticket: u32) {
+        let mut command = Command::new(name);
+        command.once();
+        self.submit(command, ticket);
+    }
+
+    fn submit(&self, command: Command, ticket: u32) {
         self.enter(REQUEST);
         let deadline = self.now() + Duration::from_millis(100);
-        self.link(|link| link.submit(Lane::Normal, Command::new(name), ticket, deadline));
+        self.link(|link| link.submit(Lane::Normal, command, ticket, deadline));
         link::flush(self, REQUEST, self.now());
     }
 }
@@ -135,12 +146,39 @@ fn a_useless_stream_is_cancelled_on_a_tick_for_its_own_root() {
 fn a_failed_send_loses_nothing() {
     let vm = Vm::serving();
     fake::fail_grpc_send(Some(host::Status::NOT_FOUND));
-    vm.ask("A", 1);
+    vm.ask_once("A", 1);
     fake::fail_grpc_send(None);
     vm.tick(ROOT, 25);
     vm.receive(2, HELLO);
     vm.receive(2, b":1\r\n");
     assert_eq!(*vm.outcomes.borrow(), [(1, Outcome::Reply(Value::Int(1)))]);
+}
+
+#[test]
+fn a_root_that_went_unnoticed_takes_nothing_along() {
+    let vm = Vm::serving();
+    vm.adopt(2);
+    fake::forget_context(ROOT);
+    vm.ask_once("A", 1);
+    vm.ask_once("B", 2);
+    assert_eq!(fake::take_calls(), []);
+    vm.tick(2, 1);
+    assert!(matches!(fake::take_calls()[0], Call::GrpcOpen { root: 2, token: 2, .. }), "at once");
+    vm.receive(2, HELLO);
+    let calls = fake::take_calls();
+    let [Call::GrpcSend { root: 2, token: 2, message }] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!(message, b"*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n");
+    vm.receive(2, b":1\r\n:2\r\n");
+    let wanted = [(1, Outcome::Reply(Value::Int(1))), (2, Outcome::Reply(Value::Int(2)))];
+    assert_eq!(*vm.outcomes.borrow(), wanted);
+}
+
+#[test]
+fn what_did_not_leave_with_the_last_root_is_refused() {
+    let vm = Vm::serving();
+    fake::forget_context(ROOT);
+    vm.ask_once("A", 1);
+    assert_eq!(*vm.outcomes.borrow(), [(1, Outcome::Refused(Refusal::BreakerOpen))]);
 }
 
 #[test]
