@@ -134,6 +134,10 @@ class RouteGroupKind(Model):
     group: Group = Field(GATEWAY_API, description="Group.")
     kind: Kind = Field(description="Kind.")
 
+    def as_json(self) -> dict[str, str]:
+        """Write the kind as a status lists it."""
+        return {"group": self.group, "kind": self.kind}
+
 
 class AllowedRoutes(Model):
     """Which routes may attach to a listener."""

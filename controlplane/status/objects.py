@@ -71,9 +71,7 @@ class PartStatus:
         if self.attached_routes is not None:
             found["attachedRoutes"] = self.attached_routes
         if self.supported_kinds is not None:
-            found["supportedKinds"] = [
-                {"group": kind.group, "kind": kind.kind} for kind in self.supported_kinds
-            ]
+            found["supportedKinds"] = [kind.as_json() for kind in self.supported_kinds]
         return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from controlplane.model import Condition, Gateway, GatewayClass
-from controlplane.model.gateway import CONTROLLER_NAME, GATEWAY_API, HTTP_PROTOCOLS
+from controlplane.model.gateway import CONTROLLER_NAME
 from controlplane.status.objects import SalePhase
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ OUR_CONDITIONS: Final = frozenset(
         "Accepted",
         "BooksLost",
         "Conflicted",
+        "OverlappingTLSConfig",
         "PartiallyInvalid",
         "Programmed",
         "Ready",
@@ -174,7 +175,7 @@ def _ours(gateway: Gateway, known: Known) -> bool:
 
 
 def _listener(part: PartStatus, listener: Listener, programmed: Condition, known: Known) -> Body:
-    fault = next((one for one in part.conditions if _is_fault(one)), None)
+    fault = next((one for one in part.conditions if _is_fault(one, part)), None)
     if fault is not None:
         message = f"left out: {fault.message}"
         generation = fault.observed_generation
@@ -182,7 +183,7 @@ def _listener(part: PartStatus, listener: Listener, programmed: Condition, known
     said = next((one for one in items(known.said, "listeners") if _is(one, listener)), {})
     return {
         "name": listener.name,
-        "supportedKinds": _supported(listener),
+        "supportedKinds": [one.as_json() for one in part.supported_kinds or ()],
         "attachedRoutes": part.attached_routes or 0,
         **_conditions((*part.conditions, programmed), known, said),
     }
@@ -192,19 +193,11 @@ def _is(said: Mapping[str, Any], listener: Listener) -> bool:
     return said.get("name") == listener.name
 
 
-def _is_fault(condition: Condition) -> bool:
+def _is_fault(condition: Condition, part: PartStatus) -> bool:
+    """Whether a listener is left out for this; one that takes other routes still takes those."""
+    if condition.reason == "InvalidRouteKinds" and part.supported_kinds:
+        return False
     return condition.status == ("True" if condition.type == "Conflicted" else "False")
-
-
-def _supported(listener: Listener) -> list[Body]:
-    """The kinds of routes that a listener takes: of those it allows, those that are served."""
-    kinds = listener.allowed_routes.kinds
-    served = listener.protocol in HTTP_PROTOCOLS
-    allowed = not kinds or any((one.group, one.kind) == _ROUTE for one in kinds)
-    return [{"group": _ROUTE[0], "kind": _ROUTE[1]}] if served and allowed else []
-
-
-_ROUTE: Final = (GATEWAY_API, "HTTPRoute")
 
 
 def _route(known: Known) -> Body | None:
