@@ -100,7 +100,8 @@ def _of_pod(environ: Mapping[str, str], pod: Path) -> tuple[Any, str]:
         namespace = (pod / "namespace").read_text().strip()
     except _MISREAD as error:
         raise ConfigurationError(
-            f"cannot use the pod's ServiceAccount ({one_line(error)}): is automountServiceAccountToken off?"
+            f"cannot use the pod's ServiceAccount ({one_line(error)}): "
+            "is automountServiceAccountToken off?"
         ) from error
     return configuration, namespace or "default"
 
