@@ -127,10 +127,10 @@ def _each_value(field: str, holds: str) -> str:
     return f"{_NO_OVERRIDES} || !{_HAS_KEY} || self.overrides.all(o, {_PLACES}.all(i, {good}))"
 
 
-def _each_address(holds: str) -> str:
-    """Make a rule about the values for the client's address, which is one part at most."""
-    its = f"[{_PLACES}.filter(i, i < size(self.key) && has(self.key[i].clientAddress))[0]]"
-    none = f"{_NO_OVERRIDES} || !has(self.key) || !self.key.exists(p, has(p.clientAddress))"
+def _only_value(field: str, holds: str) -> str:
+    """Make a rule about the values for a kind that is one part of the key at most."""
+    its = f"[{_PLACES}.filter(i, i < size(self.key) && has(self.key[i].{field}))[0]]"
+    none = f"{_NO_OVERRIDES} || !has(self.key) || !self.key.exists(p, has(p.{field}))"
     return f"{none} || {its}.all(i, self.overrides.all(o, {_SIZED} || {holds}))"
 
 
@@ -152,16 +152,17 @@ OTHER_LITERAL: Final = Rule(
     without_words="never occurs: this part of the key is always the same",
 )
 OTHER_PATH: Final = Rule(
-    NEVER_PATH, _each_value("path", "o.consumer[i].startsWith('/')"), "overrides"
+    NEVER_PATH, _only_value("path", "o.consumer[i].startsWith('/')"), "overrides"
 )
 ADDRESS: Final = Rule(
     NO_ADDRESS,
-    _each_address("isIP(o.consumer[i]) || isCIDR(o.consumer[i])"),
+    _only_value("clientAddress", "isIP(o.consumer[i]) || isCIDR(o.consumer[i])"),
     "overrides",
 )
 OTHER_ADDRESS: Final = Rule(
     NEVER_ADDRESS,
-    _each_address(
+    _only_value(
+        "clientAddress",
         f"(isIP(o.consumer[i]) ? ip.isCanonical(o.consumer[i]) && ({_IP}.family() == 4"
         f" ? {_PREFIX}.ipv4Prefix == 32 : {_PREFIX}.ipv6Prefix == 128)"
         " : !isCIDR(o.consumer[i]) ||"

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
+import yaml
 
-from controlplane.model import Condition
+from controlplane.model import Condition, parse
 from controlplane.model.crds import definitions
 from controlplane.model.quota_limits import Limit
 from controlplane.model.rules import rules_of
@@ -218,6 +219,59 @@ def test_an_object_lives_on_the_server_by_the_same_rules(http: httpx.Client) -> 
     assert status.json()["metadata"]["generation"] == 2
     cells = shown.json()["rows"][0]["cells"]
     assert cells[:6] == ["laptop", "Open", 1, 2, "2/3", "2026-01-01T00:00:00Z"]
+
+
+def large_sale() -> dict[str, Any]:
+    headers = [{"name": f"h{number}" + "x" * 200, "value": "v" * 500} for number in range(16)]
+    outcomes = ("notStarted", "ended", "soldOut", "blocked", "throttled", "denied", "suspended")
+    spec = {
+        "targetRefs": [{"name": f"r{number}", "sectionName": "s" * 253} for number in range(16)],
+        "schedule": {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-02T00:00:00Z"},
+        "stock": 3,
+        "identity": {"cookie": "c" * 256},
+        "pass": {"cookieName": "c" * 64},
+        "access": {
+            "deny": [f"user-{number:0250}" for number in range(1000)],
+            "denyCIDRs": [f"2001:db8:{number:x}:aaaa:bbbb:cccc::/96" for number in range(1, 1001)],
+        },
+        "responses": {outcome: {"headers": headers} for outcome in outcomes},
+    }
+    return {"kind": "FlashSale", "spec": spec}
+
+
+def large_quota() -> dict[str, Any]:
+    key = [{"clientAddress": {"ipv6Prefix": 128}}, {"path": {}}, {"literal": "l" * 256}]
+    key += [{"header": f"h{number}"} for number in range(5)]
+    overrides = [
+        {
+            "consumer": [f"2001:db8::{number + 1:x}", "/p", "l" * 256, *["c" * 50] * 5],
+            "windows": [{"requests": 5}] * 4,
+        }
+        for number in range(64)
+    ]
+    windows = [{"requests": 10, "per": f"{hours}h", "burst": 5} for hours in (1, 2, 3, 4)]
+    match = {"path": {"type": "RegularExpression", "value": "/" + "[a-z]+" * 150}}
+    limit = {
+        "key": key,
+        "algorithm": "TokenBucket",
+        "windows": windows,
+        "cost": {"number": 2},
+        "when": [match] * 8,
+        "overrides": overrides,
+    }
+    limits = [{"name": f"l{number}", **limit} for number in range(4)]
+    return {"kind": "QuotaPolicy", "spec": {"targetRefs": [{"name": "shop"}], "limits": limits}}
+
+
+@pytest.mark.parametrize("made", [large_sale(), large_quota()], ids=lambda made: str(made["kind"]))
+def test_a_large_object_stays_inside_the_cost_of_rules(
+    made: dict[str, Any], http: httpx.Client
+) -> None:
+    named = {"metadata": {"name": "large", "namespace": "shop"}}
+    whole = {"apiVersion": "sluice.dev/v1alpha1", **made, **named}
+
+    parse(whole)
+    assert ask(http, yaml.safe_dump(whole, sort_keys=False)).lines == (ACCEPTS,)
 
 
 def rules(schema: dict[str, Any]) -> Iterator[dict[str, str]]:
