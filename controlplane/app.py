@@ -132,7 +132,7 @@ class App:
         except ConfigurationError as error:
             raise StartError(str(error)) from error
         await stack.enter_async_context(session)
-        self._source = source = ClusterSource(session, cluster.namespaces)
+        self._source = source = ClusterSource(session, cluster.namespaces, secrets=cluster.secrets)
         self._publisher = ClusterStatus(
             session,
             source.standings,

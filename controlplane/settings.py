@@ -25,12 +25,14 @@ class Cluster:
             ServiceAccount, ~/.kube/config).
         context: of the kubeconfig; its current one when not given.
         namespaces: where to look for objects; everywhere when none is named.
+        secrets: read Secrets, for the certificates of HTTPS listeners.
         lease: name of the Lease, in our own namespace, that says which replica writes status.
     """
 
     kubeconfig: Path | None = None
     context: str | None = None
     namespaces: tuple[str, ...] = ()
+    secrets: bool = True
     lease: str = "sluice"
 
 

@@ -71,6 +71,13 @@ def trust_domain(ctx: click.Context, parameter: click.Parameter, value: str) -> 
     metavar="NAME",
     help="Look for objects in this namespace only; repeatable. Without it, in all.",
 )
+@click.option(
+    "--no-secrets",
+    "secrets",
+    flag_value=False,
+    default=True,
+    help="Do not read Secrets, nor need a right to; HTTPS listeners lack their certificates then.",
+)
 @click.option("--xds-host", default="127.0.0.1", show_default=True, help="Address for proxies.")
 @click.option(
     "--xds-port",
@@ -192,13 +199,16 @@ def cluster_of(path: Path | None, options: dict[str, Any]) -> Cluster | None:
     """Take the options of a cluster out of all options; None when objects are in a folder."""
     wanted = options.pop("kubernetes")
     given = {name: options.pop(name) for name in ("kubeconfig", "context", "namespaces")}
+    secrets = options.pop("secrets")
     if wanted and path is not None:
         raise click.UsageError("objects come from PATH or from --kubernetes: name one of both")
     if not wanted and path is None:
         raise click.UsageError("where are the objects? Name a PATH, or say --kubernetes")
-    if not wanted and any(given.values()):
-        raise click.UsageError("--kubeconfig, --context and --namespace go with --kubernetes")
-    return Cluster(**given) if wanted else None
+    if not wanted and (any(given.values()) or not secrets):
+        raise click.UsageError(
+            "--kubeconfig, --context, --namespace and --no-secrets go with --kubernetes"
+        )
+    return Cluster(**given, secrets=secrets) if wanted else None
 
 
 def tls_files(

@@ -45,6 +45,7 @@ _LONGEST_DEBOUNCE: Final = 1.0
 class ClusterSource:
     """A source of objects: those of an API server, in the given namespaces or in all.
 
+    Without `secrets` it asks for none: to be refused is to be never synced.
     An object that cannot be read keeps its last good version in force; the problem stays until
     the object is good again, or gone.
     """
@@ -54,14 +55,16 @@ class ClusterSource:
         session: Session,
         namespaces: Iterable[str] = (),
         *,
+        secrets: bool = True,
         debounce: float = 0.05,
         rhythm: Rhythm | None = None,
     ) -> None:
         self.standings = Standings()
         self._session = session
+        kinds = [kind for name, kind in TYPES.items() if secrets or name != "Secret"]
         self._targets = tuple(
             replace(target, fields=SELECTED.get(target.kind.kind, ""))
-            for target in targets(TYPES.values(), namespaces)
+            for target in targets(kinds, namespaces)
         )
         self._debounce = debounce
         self._rhythm = rhythm or Rhythm()
