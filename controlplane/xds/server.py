@@ -136,7 +136,9 @@ class Server:
 
     def _options(self) -> list[tuple[str, Any]]:
         limits = self._limits
+        idle = int(limits.idle * 1000)
         return [
+            *([("grpc.max_connection_idle_ms", idle)] if self._credentials else []),
             # Two servers on one port would share the proxies between them without a word.
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", limits.message_bytes),

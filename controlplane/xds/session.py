@@ -45,6 +45,9 @@ class Limits:
         streams: open at once in the whole server.
         keepalive: pause between pings to a silent client.
         keepalive_timeout: how long it may take to answer one.
+        idle: with TLS, a connection without streams is closed after this long. A proxy that was
+            denied comes again on the same connection, as who it was when that was made; so it comes
+            on a new one, with the certificate that it has by then.
     """
 
     first_request: float = 30.0
@@ -54,6 +57,7 @@ class Limits:
     streams: int = 20_000
     keepalive: float = 30.0
     keepalive_timeout: float = 10.0
+    idle: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class Stack:
     workers: int = 2
     redis_spec: dict[str, Any] = field(default_factory=dict)
     edge_spec: dict[str, Any] = field(default_factory=dict)
+    serve_options: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -108,6 +109,7 @@ class Stack:
                 *("--xds-port", str(self.xds_port)),
                 *("--web-port", str(self.web_port)),
                 *("--state-dir", str(self.folder / "state")),
+                *self.serve_options,
             ],
             log=self.log,
             env=self.env,

@@ -37,6 +37,7 @@ class Client:
             # Not the connection of a client before this one.
             own = [("grpc.use_local_subchannel_pool", 1)]
             self._channel = grpc.aio.secure_channel(where, credentials, options=own)
+        self._method = method
         self._call: Any = self._channel.stream_stream(method)()
         self._response = (
             discovery_pb2.DeltaDiscoveryResponse
@@ -55,6 +56,14 @@ class Client:
     ) -> None:
         self._call.cancel()
         await self._channel.close()
+
+    def disconnected(self) -> bool:
+        """Whether the connection is closed, by the server or for good."""
+        return self._channel.get_state() is not grpc.ChannelConnectivity.READY
+
+    def again(self) -> None:
+        """A new stream, after the last one has ended."""
+        self._call = self._channel.stream_stream(self._method)()
 
     async def send(self, message: Any) -> None:
         data = message if isinstance(message, bytes) else message.SerializeToString()

@@ -17,6 +17,7 @@ from controlplane.xds import Store, kinds
 from controlplane.xds.credentials import ServerCredentials, TlsFiles
 from controlplane.xds.server import PlaintextError, Server
 from tests.testkit.certificates import SERVER, Authority, Pair, gateway, put
+from tests.testkit.waiting import eventually
 from tests.unit.xds.grpc_client import DELTA, SOTW, Client, methods, node
 from tests.unit.xds.samples import GATEWAY, listener, snapshot
 
@@ -124,6 +125,20 @@ async def test_no_method_is_open(secure: Secure, method: str) -> None:
         send = client.delta if "/Delta" in method else client.sotw
         await send(LDS if method in {DELTA, SOTW} else "", "x", node=node())
         assert (await client.ending())[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_who_is_denied_does_not_come_again_on_the_same_connection(secure: Secure) -> None:
+    """Its next certificate would never be seen."""
+    with capture_logs() as logs:
+        async with secure.client(secure.authority.issue(gateway("other"))) as client:
+            await client.delta(LDS, node=node())
+            await client.ending()
+            await eventually(client.disconnected)
+            client.again()
+            await client.delta(LDS, node=node())
+            await client.ending()
+    first, second = (one["address"] for one in logs if one["event"] == "Proxy denied")
+    assert first != second
 
 
 async def test_a_later_request_cannot_change_who_it_is(secure: Secure) -> None:
