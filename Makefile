@@ -150,6 +150,8 @@ generate: .venv/.done-project ## Make again what is generated and checked in
 	$(BIN)/python -m controlplane.xds.generate
 	$(BIN)/python -m controlplane.model.reference
 	$(BIN)/python -m controlplane.model.crds
+	$(BIN)/python -m controlplane.model.crds manifests/chart/crds
+	$(BIN)/python -m controlplane.translate.chart
 
 .PHONY: lock
 lock: .venv/.done-packages ## Pin the newest versions that pyproject.toml allows, with their hashes
