@@ -41,6 +41,9 @@ def usable(gateway: Gateway, spec: Listener, inventory: Inventory) -> tuple[Secr
 def fault(gateway: Gateway, spec: Listener, inventory: Inventory) -> Fault | None:
     """The first thing that is wrong with the certificates of a listener."""
     refs = spec.tls.certificate_refs if spec.tls is not None else ()
+    if spec.speaks == "HTTPS" and not refs:
+        # Legal with tls.options, of which none is known here that would name a certificate.
+        return "InvalidCertificateRef", "no certificate is named: give tls.certificateRefs"
     faults = (_fault(gateway, ref, inventory) for ref in refs)
     return next((found for found in faults if found is not None), None)
 

@@ -112,6 +112,10 @@ def test_the_gateways_own_settings_stand_before_those_of_the_class() -> None:
             ("ResolvedRefs", "False", "InvalidCertificateRef"),
         ),
         (
+            {**listener(90, name="bad", secret="x"), "tls": {"options": {"a.com/b": "c"}}},
+            ("ResolvedRefs", "False", "InvalidCertificateRef"),
+        ),
+        (
             {
                 **listener(90, name="bad", secret="x"),
                 "tls": {"certificateRefs": [{"name": "x", "namespace": "other"}]},
