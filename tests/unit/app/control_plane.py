@@ -96,7 +96,7 @@ class Running:
         return dict(await eventually(reached, what=f"{name} as expected"))
 
 
-def settings(manifests: Path, folder: Path, **options: Any) -> Settings:
+def settings(manifests: Path | None, folder: Path, **options: Any) -> Settings:
     """Settings with free ports, and filters that look like some."""
     known = {"built": built(folder / "built"), "state_dir": folder / "state", "grace": 1.0}
     return Settings(manifests=manifests, **{"xds_port": 0, "web_port": 0, **known, **options})
@@ -104,7 +104,7 @@ def settings(manifests: Path, folder: Path, **options: Any) -> Settings:
 
 @asynccontextmanager
 async def control_plane(
-    manifests: Path, folder: Path, environ: Mapping[str, str] | None = None, **options: Any
+    manifests: Path | None, folder: Path, environ: Mapping[str, str] | None = None, **options: Any
 ) -> AsyncIterator[Running]:
     """Run one; it has ended in order when the context has."""
     loop = asyncio.get_running_loop()
