@@ -103,7 +103,8 @@ async def test_an_edit_reaches_proxies_and_their_word_becomes_status(
     manifests: Path, tmp_path: Path
 ) -> None:
     async with control_plane(manifests, tmp_path) as running, Proxy(running) as proxy:
-        assert amount(await proxy.begin()) == 10
+        await proxy.begin()
+        assert amount(await proxy.until(workers=2)) == 10  # with its own workers counted
 
         async def programmed(*expected: Any) -> bool:
             found = await conditions(running)
