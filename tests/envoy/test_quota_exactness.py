@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import calendar
+import itertools
 import re
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.envoy.quotas import ask, in_force, limit, one, quota, standing
-from tests.testkit.load import fire, tally
+from tests.testkit.load import Load, fire, tally
 from tests.testkit.waiting import holds
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ async def test_all_or_nothing(start_stack: StartStack) -> None:
     small = limit("small", requests=10)
     wide = limit("wide", requests=100_000, key=[])
     stack.write("quota.yaml", quota(wide, small))
-    await in_force(stack, '"wide";q=100000;w=3600, "small";q=10;w=3600')
+    await in_force(stack, '"wide";q=100000;w=31622400, "small";q=10;w=31622400')
     before = (await standing(stack))["wide"]["used"]
 
     answers = await crowd(stack, "anna", count=500)
@@ -76,9 +79,9 @@ async def test_all_or_nothing(start_stack: StartStack) -> None:
 
 async def test_several_windows_of_one_limit(start_stack: StartStack) -> None:
     stack = await start_stack()
-    windows = [{"requests": 50, "per": "1h"}, {"requests": 60, "per": "24h"}]
+    windows = [{"requests": 50, "per": "4392h"}, {"requests": 60, "per": "8784h"}]
     stack.write("quota.yaml", quota(limit("both", windows=windows)))
-    await in_force(stack, '"both";q=50;w=3600, "both.2";q=60;w=86400')
+    await in_force(stack, '"both";q=50;w=15811200, "both.2";q=60;w=31622400')
     answers = await fire((ask(stack, "anna") for _ in range(200)), concurrency=50)
     assert tally(answers) == {"200": 50, "429": 150}
     shown = await stack.sluice("quota", "get", "shop/api", "--key", "anna", "--output", "json")
@@ -111,7 +114,7 @@ async def test_gateway_route_and_rule_apply_together(start_stack: StartStack) ->
         target={"kind": "HTTPRoute", "name": "shop", "sectionName": "sale"},
     )
     stack.write("quota.yaml", gateway, quota(limit("route", requests=5)), rule)
-    await in_force(stack, '"all";q=1000;w=3600, "route";q=5;w=3600, "rule";q=3;w=3600')
+    await in_force(stack, '"all";q=1000;w=31622400, "route";q=5;w=31622400, "rule";q=3;w=31622400')
     answers = await fire((ask(stack, "anna") for _ in range(10)), concurrency=1)
     assert [a.status for a in answers] == [200] * 3 + [429] * 7
     assert (await standing(stack, "anna"))["route"]["used"] == 3
@@ -122,27 +125,57 @@ async def test_a_changed_number_keeps_the_counters_and_a_changed_window_does_not
 ) -> None:
     stack = await start_stack()
     stack.write("quota.yaml", quota(limit("per-key", requests=5)))
-    await in_force(stack, '"per-key";q=5;w=3600')
+    await in_force(stack, '"per-key";q=5;w=31622400')
     assert tally(await fire([ask(stack, "anna")] * 8, concurrency=1)) == {"200": 5, "429": 3}
 
     stack.write("quota.yaml", quota(limit("per-key", requests=7)))
-    await in_force(stack, '"per-key";q=7;w=3600')
+    await in_force(stack, '"per-key";q=7;w=31622400')
 
     let_in = 0
     while let_in < 2:  # what a worker has refused it knows for a second
         let_in += (await one(stack, "anna")).status == 200
     assert tally(await fire([ask(stack, "anna")] * 8, concurrency=1)) == {"429": 8}
 
-    stack.write("quota.yaml", quota(limit("per-key", requests=7, per="2h")))
-    await in_force(stack, '"per-key";q=7;w=7200')
+    stack.write("quota.yaml", quota(limit("per-key", requests=7, per="4392h")))
+    await in_force(stack, '"per-key";q=7;w=15811200')
     assert tally(await fire([ask(stack, "anna")] * 9, concurrency=1)) == {"200": 7, "429": 2}
+
+
+async def test_edits_under_load_lose_nothing(start_stack: StartStack) -> None:
+    """New numbers, new answers, limits that come and go: no request fails, each is counted once."""
+    stack = await start_stack(gateways=BOTH)
+    names = [f"user-{n}" for n in range(20)]
+
+    def push(number: int) -> str:
+        amount = 1_000_000 + number
+        coming = [limit("coming", requests=amount)] if number % 2 else []
+        body = {"limited": {"body": f"Push {number}."}}
+        limits = [limit("per-key", requests=amount, plain=True), *coming]
+        stack.write("quota.yaml", quota(*limits, responses=body))
+        return ", ".join(f'"{one["name"]}";q={amount};w=31622400' for one in limits)
+
+    await in_force(stack, push(0))
+    asks = (ask(stack, names[n % 20], gateway=BOTH[n % 2]) for n in itertools.count())
+    async with Load(asks, concurrency=32, rate=800) as load:
+        for number in range(1, 31):
+            policy = push(number)
+            if number % 10 == 0:
+                await in_force(stack, policy)
+            else:
+                await asyncio.sleep(0.05)
+    assert tally(load.answers) == {"200": len(load.answers)}
+    asked = Counter(dict(a.ask.headers)["x-api-key"] for a in load.answers)
+    top = ("quota", "top", "shop/api", "--limit", "per-key", "--count", "100")
+    (place,) = (await stack.sluice(*top, "--output", "json")).json()["places"]
+    used = {one["consumer"]: one["used"] for one in place["consumers"]}
+    assert {name: used[name] for name in names} == asked
 
 
 async def test_by_hand(start_stack: StartStack) -> None:
     """What an operator can do for a consumer, and how soon all workers know."""
     stack = await start_stack()
     stack.write("quota.yaml", quota(limit("per-key", requests=5)))
-    await in_force(stack, '"per-key";q=5;w=3600')
+    await in_force(stack, '"per-key";q=5;w=31622400')
     assert tally(await fire([ask(stack, "anna")] * 8, concurrency=1)) == {"200": 5, "429": 3}
 
     async def let_in() -> None:

@@ -45,7 +45,7 @@ async def holds_policy(stack: Stack, name: str) -> None:
     async def told() -> None:
         for _ in range(8):
             answer = await one(stack, "probe", x_mode=name)
-            assert answer.header("ratelimit-policy") == f'"{name}";q={SHARED};w=3600'
+            assert answer.header("ratelimit-policy") == f'"{name}";q={SHARED};w=31622400'
 
     await holds(told)
 

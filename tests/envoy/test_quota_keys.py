@@ -53,7 +53,7 @@ def manifests() -> list[dict[str, Any]]:
         {"consumer": ["*-7"], "requests": 2},
         {"consumer": [LISTED], "requests": 2},
     ]
-    windows = [{"requests": 3, "per": "1h"}, {"requests": 1, "per": "24h"}]
+    windows = [{"requests": 3, "per": "4392h"}, {"requests": 1, "per": "8784h"}]
     more = [{"consumer": ["anna"], "windows": [{"requests": 3}, {"requests": 2}]}]
     networks = {"clientAddress": {"ipv4Prefix": 24, "ipv6Prefix": 48}}
     joined = [{"literal": "free"}, HEADER, {"query": "q"}]
@@ -191,7 +191,7 @@ async def test_a_required_part(stack: Stack) -> None:
         assert answer.header("retry-after") is None
     answer = await hit(stack, "/required", x_api_key="anna")
     assert answer.status == 200
-    assert answer.header("ratelimit-policy") == '"must";q=100;w=3600'  # `may` does not apply
+    assert answer.header("ratelimit-policy") == '"must";q=100;w=31622400'  # `may` does not apply
 
     async def counted() -> None:
         stats = await stack.envoys["edge-a"].stats(r"sluice_quota\.shop\.required\.")
@@ -254,13 +254,13 @@ async def test_overrides(stack: Stack) -> None:
     free = await hit(stack, "/overrides", x_api_key="gold-1")
     assert free.header("ratelimit-policy") is None
     anna = await hit(stack, "/overrides", x_api_key="anna")
-    assert anna.header("ratelimit-policy") == '"one";q=3;w=3600'
+    assert anna.header("ratelimit-policy") == '"one";q=3;w=31622400'
     shown = (await standing(stack, LISTED, policy="shop/overrides"))["one"]
     assert (shown["used"], shown["remaining"]) == (2, 0)
 
     assert [await passes(stack, "/windows", key) for key in ("anna", "bob")] == [2, 1]
     anna = await hit(stack, "/windows", x_api_key="anna")
-    assert anna.header("ratelimit-policy") == '"two";q=3;w=3600, "two.2";q=2;w=86400'
+    assert anna.header("ratelimit-policy") == '"two";q=3;w=15811200, "two.2";q=2;w=31622400'
 
 
 async def test_a_share_of_consumers(stack: Stack) -> None:

@@ -33,14 +33,14 @@ async def model() -> AsyncIterator[ModelApi]:
 
 
 async def start(start_stack: StartStack, model: ModelApi, **fields: Any) -> Stack:
-    """A stack with the model API behind it, and so many tokens an hour for each key."""
+    """A stack with the model API behind it, and so many tokens for each key."""
     stack = await start_stack()
     edge = (stack.manifests / "edge.yaml").read_text()
     (stack.manifests / "edge.yaml").write_text(edge.replace(str(stack.shop.port), str(model.port)))
     cost = {"response": {"reserve": RESERVE}}
     stack.write("quota.yaml", quota(limit("tokens", tokens=TOKENS, cost=cost, **fields)))
     amount = fields.get("tokens", TOKENS)
-    await in_force(stack, f'"tokens";q={amount};w=3600')
+    await in_force(stack, f'"tokens";q={amount};w=31622400')
 
     async def reached() -> None:
         assert (await one(stack, "probe", path="/sale?tokens=1")).body.startswith(b'{"text"')
@@ -123,6 +123,39 @@ async def test_whoever_leaves_gives_back_what_was_reserved(
     await settles(stack, 0)
 
 
+async def test_whoever_leaves_before_the_verdict_holds_nothing(
+    start_stack: StartStack, model: ModelApi
+) -> None:
+    stack = await start(start_stack, model)
+    calls = model.calls
+    stack.redis.pause()
+    waiting = [
+        (await asyncio.open_connection("127.0.0.1", stack.ports["edge-a"]))[1] for _ in range(40)
+    ]
+    for writer in waiting:
+        writer.write(ask(stack, "anna", path="/sale?tokens=70").encode())
+
+    async def under_way() -> int:
+        stats = await stack.envoys["edge-a"].stats(r"http\.edge-\d+\.downstream_rq_active$")
+        return sum(stats.values())
+
+    async def all_wait() -> bool:
+        return await under_way() == len(waiting)
+
+    async def none_waits() -> bool:
+        return await under_way() == 0
+
+    await eventually(all_wait, what="all requests to wait")
+    for writer in waiting:
+        writer.close()
+    await eventually(none_waits, what="Envoy to notice that all have left")
+    stack.redis.resume()
+    await settles(stack, 0)
+    assert (await one(stack, "anna", path="/sale?tokens=70")).status == 200
+    await settles(stack, 70)
+    assert model.calls == calls + 1
+
+
 async def test_answers_that_tell_no_cost(start_stack: StartStack, model: ModelApi) -> None:
     stack = await start(start_stack, model)
     for number, (query, used, event) in enumerate(
@@ -160,7 +193,7 @@ async def test_a_lost_reservation_comes_back_by_itself(
     stack = await start(start_stack, model)
     cost = {"response": {"reserve": RESERVE, "reserveTtl": "10s"}}
     stack.write("quota.yaml", quota(limit("short", tokens=TOKENS, cost=cost)))
-    await in_force(stack, f'"short";q={TOKENS};w=3600')
+    await in_force(stack, f'"short";q={TOKENS};w=31622400')
 
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.ports["edge-a"])
     writer.write(ask(stack, "anna", path="/sale?stream=1&tokens=70&hang=1").encode())
