@@ -24,5 +24,5 @@ def fault(source: ObjectRef, target: ObjectRef, inventory: Inventory) -> str:
         return ""
     return (
         f"{target} is in another namespace, and no ReferenceGrant in {target.namespace} lets "
-        f"a {source.kind} of {source.namespace} refer to it: create one"
+        f"{source.kind}s of {source.namespace} refer to it: create one"
     )

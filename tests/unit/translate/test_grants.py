@@ -80,7 +80,7 @@ def test_a_backend_of_another_namespace(given: list[Any], *, followed: bool) -> 
         assert (status, reason) == ("True", "ResolvedRefs")
     else:
         assert (status, reason) == ("False", "RefNotPermitted")
-        assert "no ReferenceGrant in web lets a HTTPRoute of shop refer to it" in message
+        assert "no ReferenceGrant in web lets HTTPRoutes of shop refer to it" in message
         assert "its share of the requests gets a 500" in message
     # The route itself is not at fault.
     assert [
