@@ -1,4 +1,4 @@
-"""How a control plane is told to run: what the command line gives and the composition root takes."""
+"""How a control plane is told to run: what the command line gives, and `app` takes."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ async def test_manifests_become_books_and_status(manifests: Path, tmp_path: Path
 async def test_health_and_metrics_are_offered_without_the_api(
     manifests: Path, tmp_path: Path
 ) -> None:
-    options = {"health_host": "127.0.0.1", "health_port": 0}
-    async with control_plane(manifests, tmp_path, **options) as running:
+    where = {"health_host": "127.0.0.1", "health_port": 0}
+    async with control_plane(manifests, tmp_path, None, **where) as running:
         await running.sale(state="Open")
         server = f"http://{running.about['health']}"
         # Kubelets and scrapers call it by the address of the pod.

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from controlplane.cli.serve import command
 from controlplane.local import free_port
 from controlplane.local.process import Process
 from tests.testkit.waiting import eventually
@@ -57,3 +59,24 @@ async def test_it_ends_in_order(
     assert "Stopping" in text
     assert "Traceback" not in text
     assert "rror" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Name a PATH, or say --kubernetes"),
+        (["manifests", "--kubernetes"], "from PATH or from --kubernetes"),
+        (["manifests", "--context", "x"], "go with --kubernetes"),
+    ],
+)
+def test_objects_come_from_one_place(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_missing_kubeconfig_is_one_line(tmp_path: Path) -> None:
+    arguments = ["--kubernetes", "--kubeconfig", str(tmp_path / "no"), "--state-dir", str(tmp_path)]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 1
+    assert f"Error: no kubeconfig at {tmp_path / 'no'}" in result.output

@@ -1,0 +1,148 @@
+"""Statuses in the shapes of their kinds, made from what is known and what stands there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from controlplane.model import Condition, Inventory, ObjectRef
+from controlplane.sources.standings import Standing, Standings
+from controlplane.status.objects import ObjectStatus, Proxies, SalePhase, SaleStatus
+from controlplane.status.shapes import Known, body, differs, leftovers
+
+NOW = datetime(2027, 1, 10, 12, tzinfo=UTC)
+EARLIER = "2026-01-01T00:00:00Z"
+REF = ObjectRef("FlashSale", "shop", "laptop")
+ACCEPTED = Condition("Accepted", "True", "Accepted", "", 2, NOW)
+STATUS = ObjectStatus(
+    REF,
+    2,
+    (ACCEPTED,),
+    proxies=Proxies(2, 3),
+    sale=SaleStatus(SalePhase.OPEN, admitted=4, remaining=6, incarnation=1),
+    uid="u",
+)
+
+
+def known(status: ObjectStatus | None = STATUS, generation: int = 2, **said: Any) -> Known:
+    standing = Standing("u", "7", generation, said)
+    return Known(standing=standing, inventory=Inventory(), now=NOW, status=status)
+
+
+def made(one: Known) -> dict[str, Any]:
+    found = body("FlashSale", one)
+    assert found is not None
+    return found
+
+
+def condition(status: str, generation: int = 1, kind: str = "Accepted") -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": "Accepted",
+        "message": "",
+        "observedGeneration": generation,
+        "lastTransitionTime": EARLIER,
+    }
+
+
+def test_a_sale() -> None:
+    assert made(known()) == {
+        "conditions": [ACCEPTED.as_json()],
+        "state": "Open",
+        "admitted": 4,
+        "remaining": 6,
+        "proxies": {"programmed": 2, "total": 3, "summary": "2/3"},
+    }
+
+
+@pytest.mark.parametrize(("status", "time"), [("True", EARLIER), ("False", "2027-01-10T12:00:00Z")])
+def test_a_transition_time_moves_only_with_the_status(status: str, time: str) -> None:
+    [accepted] = made(known(conditions=[condition(status)]))["conditions"]
+    assert accepted["lastTransitionTime"] == time
+    assert accepted["observedGeneration"] == 2
+
+
+def test_what_is_said_of_a_newer_generation_stays() -> None:
+    newer = condition("False", generation=3)
+    assert made(known(generation=3, conditions=[newer]))["conditions"] == [newer]
+    # But not what is said of a generation that there never was.
+    [accepted] = made(known(generation=2, conditions=[newer]))["conditions"]
+    assert accepted["status"] == "True"
+
+
+def test_a_control_plane_that_knows_no_books_keeps_their_numbers() -> None:
+    sale = SaleStatus(SalePhase.OPEN, admitted=0, remaining=10)
+    found = made(known(replace(STATUS, sale=sale), state="SoldOut", admitted=10, remaining=0))
+    assert (found["state"], found["admitted"], found["remaining"]) == ("SoldOut", 10, 0)
+    found = made(known(replace(STATUS, sale=sale)))
+    assert (found["state"], found["admitted"], found["remaining"]) == ("Open", 0, 10)
+
+
+def test_what_cannot_be_read_is_not_accepted() -> None:
+    unread = replace(known(None, generation=3), invalid=("spec.stock: is odd",))
+    [accepted] = made(unread)["conditions"]
+    assert (accepted["status"], accepted["reason"]) == ("False", "Invalid")
+    assert accepted["observedGeneration"] == 3
+    assert body("FlashSale", known(None)) is None
+    kept = made(replace(known(generation=3), invalid=("spec.stock: is odd",)))
+    assert kept["conditions"][0]["reason"] == "Invalid"
+    assert kept["admitted"] == 4
+
+
+def test_what_stands_there_is_not_written() -> None:
+    wanted = made(known())
+    foreign = condition("True", kind="example.com/Audited")
+    stands = {**wanted, "conditions": [foreign, *wanted["conditions"]], "other": 1}
+    assert not differs(wanted, stands)
+    assert not leftovers(wanted, stands)
+    assert differs(wanted, {**stands, "admitted": 5})
+    assert differs(wanted, {**stands, "conditions": [foreign]})
+    stale = condition("True", kind="BooksLost")
+    assert leftovers(wanted, {**stands, "conditions": [*stands["conditions"], stale]})
+
+
+def served(version: str, uid: str = "u") -> dict[str, Any]:
+    return {"metadata": {"uid": uid, "resourceVersion": version}, "status": {"of": version}}
+
+
+def test_an_older_standing_never_takes_the_place_of_a_newer_one() -> None:
+    standings, told = Standings(), list[ObjectRef]()
+    standings.on_change(told.append)
+    standings.see(REF, served("9"))
+    standings.see(REF, served("10"))
+    standings.see(REF, served("9"))  # the watch, behind the answer to a write
+    found = standings.get(REF)
+    assert found is not None
+    assert found.version == "10"
+    assert len(told) == 2
+    standings.see(REF, served("3", uid="another"))
+    standings.forget(REF)
+    standings.wrote(REF, served("11"))  # an answer that comes after the end of the object
+    assert standings.get(REF) is None
+
+
+def test_addresses_come_from_services_that_name_the_gateway() -> None:
+    standings, told = Standings(), list[ObjectRef]()
+    standings.on_change(told.append)
+    labels = {"gateway.networking.k8s.io/gateway-name": "edge"}
+    service: dict[str, Any] = {
+        "metadata": {"labels": labels},
+        "spec": {"type": "LoadBalancer", "clusterIP": "10.0.0.1"},
+    }
+    standings.see_service("shop", "edge", service)
+    assert standings.addresses("shop", "edge") == ()
+    ingress = [{"ip": "192.0.2.1"}, {"hostname": "edge.example.com"}]
+    standings.see_service(
+        "shop", "edge", {**service, "status": {"loadBalancer": {"ingress": ingress}}}
+    )
+    assert [one["value"] for one in standings.addresses("shop", "edge")] == [
+        "192.0.2.1",
+        "edge.example.com",
+    ]
+    assert set(told) == {ObjectRef("Gateway", "shop", "edge")}
+    standings.see_service("shop", "edge", None)
+    assert standings.addresses("shop", "edge") == ()
