@@ -85,7 +85,7 @@ class QuotaResponses(Model):
 
     limited: Response = Field(
         default_factory=Response,
-        description="Beyond a limit. Default 429; Retry-After is always added.",
+        description="Beyond a limit. Default 429; Retry-After is added unless given here.",
     )
     unidentified: Response = Field(
         default_factory=Response, description="A `required` part of a key is missing. Default 400."
