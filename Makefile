@@ -25,11 +25,17 @@ LOAD_SOURCES := $(shell find bench/load -name target -prune -o -type f \
 # variables that envtest has.
 GO ?= go
 RIG_SOURCES := tests/cluster/rig/go.mod tests/cluster/rig/go.sum
-RIG := $(if $(TEST_ASSET_ETCD),,.rig/etcd) $(if $(TEST_ASSET_KUBE_APISERVER),,.rig/kube-apiserver)
+RIG := $(if $(TEST_ASSET_ETCD),,.rig/etcd) $(if $(TEST_ASSET_KUBE_APISERVER),,.rig/kube-apiserver) \
+	$(if $(TEST_ASSET_HELM),,.rig/helm)
 KUBE_VERSION := $(shell awk '$$1 == "require" && $$2 == "k8s.io/kubernetes" { print $$3 }' tests/cluster/rig/go.mod)
 KUBE_MINOR := $(word 2,$(subst ., ,$(KUBE_VERSION)))
 KUBE_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
 	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(KUBE_MINOR)
+# What Helm takes a cluster for that it does not ask: `helm template` and `helm lint`.
+HELM_VERSION := $(shell awk '$$1 == "helm.sh/helm/v3" { print $$2 }' tests/cluster/rig/helm/go.mod)
+HELM_FLAGS := -X helm.sh/helm/v3/internal/version.version=$(HELM_VERSION) \
+	$(foreach package,chartutil lint/rules,-X helm.sh/helm/v3/pkg/$(package).k8sVersionMajor=1 \
+	-X helm.sh/helm/v3/pkg/$(package).k8sVersionMinor=$(KUBE_MINOR))
 # go.sum is checked in: no checksum database is needed, and some networks have none.
 GO_BUILD = cd tests/cluster/rig && GOSUMDB=off CGO_ENABLED=0 $(GO) build -mod=readonly -trimpath
 # Two workspaces: the filters are built for Wasm, the load generator for this machine.
@@ -98,7 +104,7 @@ test-rust: .venv/.done-rust ## The tests of the filters' logic, native
 	done
 
 .PHONY: rig
-rig: $(RIG) ## Build etcd and kube-apiserver for the tests (a few minutes, once)
+rig: $(RIG) ## Build etcd, kube-apiserver and helm for the tests (a few minutes, once)
 
 .rig/.done-go:
 	@command -v "$(GO)" >/dev/null || { echo "error: $(GO) is not on PATH: install Go 1.24 or newer (the tests build a Kubernetes API server), or name binaries by TEST_ASSET_ETCD and TEST_ASSET_KUBE_APISERVER" >&2; exit 1; }
@@ -113,6 +119,13 @@ rig: $(RIG) ## Build etcd and kube-apiserver for the tests (a few minutes, once)
 .rig/kube-apiserver: $(RIG_SOURCES) .rig/.done-go
 	@echo "Building kube-apiserver $(KUBE_VERSION) (three minutes the first time)"
 	@$(GO_BUILD) -o "$(CURDIR)/$@" -ldflags "-s -w $(KUBE_FLAGS)" k8s.io/kubernetes/cmd/kube-apiserver
+	@touch $@
+
+# A module of its own: Helm and the API server need not agree on every version.
+.rig/helm: tests/cluster/rig/helm/go.mod tests/cluster/rig/helm/go.sum .rig/.done-go
+	@echo "Building helm $(HELM_VERSION)"
+	@cd tests/cluster/rig/helm && GOSUMDB=off CGO_ENABLED=0 $(GO) build -mod=readonly -trimpath -o "$(CURDIR)/$@" \
+		-ldflags "-s -w $(HELM_FLAGS)" helm.sh/helm/v3/cmd/helm
 	@touch $@
 
 .PHONY: lint
