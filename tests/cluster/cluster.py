@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from controlplane.kube import ResourceType
+from controlplane.model.crds import definitions
 from controlplane.settings import Cluster
 from controlplane.sources.api_types import TYPES
 from tests.cluster.api_server import ROOT, SERVICE_ACCOUNT, ApiServer
-from tests.cluster.gateway_api import install
+from tests.cluster.gateway_api import gateway_api, install
 from tests.testkit.waiting import eventually
 from tests.unit.app.control_plane import EDGE, SALE
 
@@ -102,9 +103,10 @@ def by_type(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {one["type"]: one for one in status.get("conditions") or ()}
 
 
-async def prepare(server: ApiServer) -> Objects:
-    """Installs all kinds, the operator's rights, and the namespace `shop`."""
-    await install(server)
+async def prepare(server: ApiServer, *, without: str = "") -> Objects:
+    """Installs all kinds but one, the operator's rights, and the namespace `shop`."""
+    wanted = (*gateway_api(), *definitions().values())
+    await install(server, *(crd for crd in wanted if crd["spec"]["names"]["kind"] != without))
     objects = Objects(server)
     await objects.make(*yaml.safe_load_all(RBAC.read_text()), NAMESPACE)
     return objects

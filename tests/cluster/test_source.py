@@ -220,10 +220,7 @@ async def test_everything_is_seen_without_namespaces(session: Session) -> None:
 async def test_a_missing_crd_is_named_and_waited_for(
     api_server: ApiServer, open_session: OpenSession
 ) -> None:
-    await prepare(api_server)
-    crds = {one["spec"]["names"]["kind"]: one for one in gateway_api()}
-    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{TYPES['Gateway']}"
-    await api_server.call("DELETE", path)
+    await prepare(api_server, without="Gateway")
     session = await open_session(api_server, SERVICE_ACCOUNT)
     async with following(session) as seen:
         problem = await seen.problem()
@@ -232,7 +229,7 @@ async def test_a_missing_crd_is_named_and_waited_for(
         assert "are the CRDs installed?" in problem.message
         assert problem.message.endswith("nothing is served before")
         assert "\n" not in problem.message
-        await install(api_server, crds["Gateway"])
+        await install(api_server, *gateway_api())
         await seen.synced()
         await eventually(lambda: not seen.last.problems)
         made = {
