@@ -30,7 +30,9 @@ OUR_CONDITIONS: Final = frozenset(
     {
         "Accepted",
         "BooksLost",
+        "BooksUsable",
         "Conflicted",
+        "CountersShared",
         "OverlappingTLSConfig",
         "PartiallyInvalid",
         "Programmed",

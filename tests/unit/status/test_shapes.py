@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controlplane import translate
 from controlplane.model import Condition, Inventory, ObjectRef
 from controlplane.sources.standings import Standing, Standings
 from controlplane.status.objects import ObjectStatus, Proxies, SalePhase, SaleStatus
-from controlplane.status.shapes import Known, body, differs, leftovers
+from controlplane.status.shapes import OUR_CONDITIONS, Known, body, differs, leftovers
 
 NOW = datetime(2027, 1, 10, 12, tzinfo=UTC)
 EARLIER = "2026-01-01T00:00:00Z"
@@ -146,3 +149,11 @@ def test_addresses_come_from_services_that_name_the_gateway() -> None:
     assert set(told) == {ObjectRef("Gateway", "shop", "edge")}
     standings.see_service("shop", "edge", None)
     assert standings.addresses("shop", "edge") == ()
+
+
+def test_all_conditions_that_a_translation_finds_are_ours_to_take_back() -> None:
+    folder = Path(translate.__file__).parent
+    texts = [path.read_text() for path in folder.glob("*.py")]
+    found = {kind for text in texts for kind in re.findall(r"\b(?:yes|no)\(\s*\"(\w+)\"", text)}
+    assert {"Accepted", "CountersShared"} <= found
+    assert found <= OUR_CONDITIONS
