@@ -37,6 +37,7 @@ ISSUED = {
     "validate": (),
     "render": (),
     "bootstrap": (),
+    "certificates": (),
     "status": (),
     "filters": ("list", "reload"),
     "sale": ("list", "show", "watch", "suspend", "resume", "set-limit", "restore", "reset"),

@@ -51,7 +51,12 @@ async def running(
         monkeypatch.setenv("SLUICE_SERVER", made.server)
         # The control plane's log would stand between what commands print.
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-        await eventually(lambda: made.app._ledger.tallies(POLICY), what="the policy is in force")
+
+        async def told() -> bool:
+            shown = await made.get("/api/v1/quotas")
+            return bool(shown["quotas"] and made.app._ledger.tallies(POLICY))
+
+        await eventually(told, what="the policy is in force, and told of")
         yield made
 
 
