@@ -170,27 +170,6 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
-    pub(crate) fn check(&self) -> Result<(), String> {
-        if !(200..=599).contains(&self.status) {
-            return Err(format!("status {} is not in 200 to 599", self.status));
-        }
-        for (name, value) in &self.headers {
-            // A line break would let a value begin another header.
-            if name.is_empty()
-                || name.starts_with(':')
-                || !name.bytes().all(|b| b.is_ascii_graphic())
-            {
-                return Err(format!("{name:?} is no name of a header"));
-            }
-            if value.bytes().any(|b| b < b' ' && b != b'\t') {
-                return Err(format!("the value of {name} has a control character"));
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Settings {
     /// Reads the filter's parameters.
     ///

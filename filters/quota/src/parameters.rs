@@ -3,7 +3,6 @@
 //! A wrong document is refused as a whole, in one line that tells where it is wrong: the proxy then
 //! rejects the update, keeps the last good one, and shows that line to whoever wrote the manifest.
 
-mod checks;
 mod limit;
 mod request;
 
@@ -12,15 +11,17 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use self::checks::{document_as, within, words};
 use self::limit::LimitParameters;
 use crate::config::{Answer, Policy, Settings};
 use crate::consumer::Key;
 use crate::plan::Plan;
 use crate::usage::{self, PointerError};
+use document::{within, words};
 
 /// The version of the document that this code understands.
 const VERSION: u32 = 1;
+/// What would end the hash tag or a part of a counter's key.
+const BARRED: &str = "{}:";
 
 /// Reads a document; the error is one line that names the place and what is wrong with it.
 pub(crate) fn read(document: &[u8]) -> Result<Settings, String> {
@@ -29,12 +30,7 @@ pub(crate) fn read(document: &[u8]) -> Result<Settings, String> {
 }
 
 fn settings(document: &[u8]) -> Result<Settings, String> {
-    // Looked at first, on its own: a later version may hold anything else.
-    let Version { version } = document_as(document)?;
-    if version != VERSION {
-        return Err(format!("version: {version} is not {VERSION}, the one this filter reads"));
-    }
-    let parameters: Parameters = document_as(document)?;
+    let parameters: Parameters = document::read(document, VERSION)?;
     parameters.redis.check().map_err(|error| format!("redis.{error}"))?;
     within("workers", parameters.workers, 1, 1 << 20)?;
     let (mut shared, mut names) = (Shared::default(), HashSet::new());
@@ -59,9 +55,18 @@ fn settings(document: &[u8]) -> Result<Settings, String> {
     Ok(Settings { gateway, redis, workers, policies, plans, routes, otherwise })
 }
 
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
+/// Compiles the elements of a list; an error tells which one it is about.
+fn list<T, U>(
+    field: &str,
+    elements: Vec<T>,
+    mut compile: impl FnMut(T) -> Result<U, String>,
+) -> Result<Vec<U>, String> {
+    let numbered = elements.into_iter().enumerate();
+    numbered
+        .map(|(index, element)| {
+            compile(element).map_err(|error| format!("{field}[{index}].{error}"))
+        })
+        .collect()
 }
 
 #[derive(Deserialize)]
@@ -159,7 +164,7 @@ impl Plans<'_> {
 
 impl PolicyParameters {
     fn compile(self, shared: &mut Shared) -> Result<Policy, String> {
-        words("policy", &self.policy, 2)?;
+        words("policy", &self.policy, 2, BARRED)?;
         let mut names = HashSet::new();
         let mut limits = Vec::with_capacity(self.limits.len());
         for (index, limit) in self.limits.into_iter().enumerate() {
@@ -174,7 +179,8 @@ impl PolicyParameters {
         let answers =
             [("limited", &limited), ("unidentified", &unidentified), ("unavailable", &unavailable)];
         for (field, answer) in answers {
-            answer.check().map_err(|error| format!("responses.{field}: {error}"))?;
+            document::answer(answer.status, &answer.headers)
+                .map_err(|error| format!("responses.{field}: {error}"))?;
         }
         Ok(Policy {
             salt: Policy::salt(&self.policy),

@@ -13,19 +13,17 @@ use crate::config::{Durability, Keys, OnRedisFailure, PassRule, Sale, Settings, 
 use crate::denied::DeniedUsers;
 use crate::draw::Draw;
 use crate::networks::Networks;
+use document::{present, token, within, words};
 use identity::unhex;
 
 /// The version of the document that this code understands.
 const VERSION: u32 = 1;
+/// What would end the hash tag of a sale's keys.
+const BARRED: &str = "{}";
 
 /// Reads a document; the error is one line that names the place and what is wrong with it.
 pub(crate) fn read(document: &[u8]) -> Result<Settings, String> {
-    // Looked at first, on its own: a later version may hold anything else.
-    let Version { version } = document_as(document)?;
-    if version != VERSION {
-        return Err(format!("version: {version} is not {VERSION}, the one this filter reads"));
-    }
-    let parameters: Parameters = document_as(document)?;
+    let parameters: Parameters = document::read(document, VERSION)?;
     parameters.redis.check().map_err(|error| format!("redis.{error}"))?;
     within("pollMs", parameters.poll_ms, 10, 600_000)?;
     let mut sales = Vec::with_capacity(parameters.sales.len());
@@ -51,11 +49,6 @@ pub(crate) fn read(document: &[u8]) -> Result<Settings, String> {
         sales,
         routes: routes.collect(),
     })
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
 }
 
 #[derive(Deserialize)]
@@ -90,13 +83,6 @@ struct SaleParameters {
     on_redis_failure: OnRedisFailure,
     durability: Durability,
     suspended: bool,
-}
-
-/// An optional value whose field must be there all the same: one that is forgotten is a mistake.
-fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Option<T>, D::Error> {
-    Option::deserialize(from)
 }
 
 #[derive(Deserialize)]
@@ -155,8 +141,8 @@ impl Responses {
 
 impl SaleParameters {
     fn compile(mut self, place: usize) -> Result<Sale, String> {
-        words("sale", &self.sale, 2)?;
-        words("books", &self.books, 3)?;
+        words("sale", &self.sale, 2, BARRED)?;
+        words("books", &self.books, 3, BARRED)?;
         if self.end_ms.is_some_and(|end| end <= self.start_ms) {
             return Err("endMs: not after startMs".into());
         }
@@ -179,7 +165,8 @@ impl SaleParameters {
         let mut answers = Vec::with_capacity(REFUSALS.len());
         for refusal in REFUSALS {
             let answer = self.responses.take(refusal);
-            answer.check().map_err(|error| format!("responses.{}: {error}", refusal.field()))?;
+            document::answer(answer.status, &answer.headers)
+                .map_err(|error| format!("responses.{}: {error}", refusal.field()))?;
             answers.push(answer);
         }
         let draw = match self.draw {
@@ -223,51 +210,5 @@ impl Identity {
             (None, None, true) => Ok(Source::ClientAddress),
             _ => Err("identity: needs exactly one of header, cookie, clientAddress".into()),
         }
-    }
-}
-
-fn document_as<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, String> {
-    let mut json = serde_json::Deserializer::from_slice(document);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        // The position is left out: the document is one line that nobody wrote by hand.
-        let text = error.inner().to_string();
-        let text = text.split(" at line ").next().unwrap_or_default().to_owned();
-        match error.path().to_string().as_str() {
-            "." => text,
-            path => format!("{path}: {text}"),
-        }
-    })?;
-    json.end().map_err(|_| "there is more after the end of the document".to_owned())?;
-    Ok(value)
-}
-
-fn within(field: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(format!("{field}: {value} is not in {least} to {most}"))
-    }
-}
-
-/// Checks for `a/b/c`. The characters that would end a hash tag or a line of the log are refused.
-fn words(field: &str, text: &str, count: usize) -> Result<(), String> {
-    let clean = |word: &str| {
-        !word.is_empty()
-            && !word.chars().any(|c| c.is_control() || c.is_whitespace() || "{}".contains(c))
-    };
-    if text.split('/').count() == count && text.split('/').all(clean) {
-        Ok(())
-    } else {
-        Err(format!("{field}: {text:?} is not {count} words with / between them"))
-    }
-}
-
-/// Checks for a name that can stand in a header or cookie.
-fn token(field: &str, name: &str) -> Result<(), String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !name.is_empty() && name.bytes().all(fits) {
-        Ok(())
-    } else {
-        Err(format!("{field}: {name:?} is no name of a header or cookie"))
     }
 }

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::checks::{list, present, token, within, words};
+use document::{present, token, within, words};
+
 use super::request::{key, MatcherParameters, PartParameters};
 use super::Shared;
+use super::{list, BARRED};
 use crate::config::{Cost, Counts, Limit, OnRedisFailure, ResponseCost, Specs, Window};
 use crate::meter::{Kind, Span, Spec};
 use crate::overrides::{Override, Overrides, Pattern, Who};
@@ -95,7 +97,7 @@ struct OverrideParameters {
 
 impl LimitParameters {
     pub(super) fn compile(self, policy: &str, shared: &mut Shared) -> Result<Limit, String> {
-        words("name", &self.name, 1)?;
+        words("name", &self.name, 1, BARRED)?;
         within("percent", self.percent, 0, 100)?;
         let key = shared.key(key(self.key)?);
         let when = list("when", self.when, MatcherParameters::compile)?;
@@ -140,7 +142,7 @@ impl LimitParameters {
 
 impl WindowParameters {
     fn compile(self, prefix: String, ttl_ms: u64) -> Result<Window, String> {
-        words("id", &self.id, self.id.split('/').count())?;
+        words("id", &self.id, self.id.split('/').count(), BARRED)?;
         within("amount", self.amount, 0, MAX_UNITS)?;
         within("burst", self.burst, 0, MAX_UNITS)?;
         let span = if self.kind == Letter::C {

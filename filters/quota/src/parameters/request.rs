@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::checks::{list, present, token, within};
+use document::{present, token, within};
+
+use super::list;
 use crate::consumer::{Key, Part, MAX_PARTS};
 use crate::matcher::{expression, Matcher, PathRule, ValueRule};
 
