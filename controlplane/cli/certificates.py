@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from controlplane.cli.errors import CommandError
+from controlplane.cli.trust import trust_domain
 from controlplane.kube import KubeError, NotFoundError, ResourceType, Session
 from controlplane.xds.authority import (
     AuthorityError,
@@ -27,7 +28,7 @@ from controlplane.xds.authority import (
     make_authority,
     serves,
 )
-from controlplane.xds.identity import TRUST_DOMAIN, gateway_uri, is_trust_domain
+from controlplane.xds.identity import TRUST_DOMAIN, gateway_uri
 
 if TYPE_CHECKING:
     from controlplane.kube import Object
@@ -77,13 +78,6 @@ def server_names(
         if not _DNS_NAME.fullmatch(value):
             raise click.BadParameter(f"{value!r} is no DNS name", ctx, parameter)
     return values
-
-
-def trust_domain(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    """Check a trust domain."""
-    if not is_trust_domain(value):
-        raise click.BadParameter(f"{value!r} is no trust domain", ctx, parameter)
-    return value
 
 
 @click.command(name="certificates", epilog=EPILOG)

@@ -14,9 +14,10 @@ import structlog
 from controlplane.app import App
 from controlplane.cli import logs
 from controlplane.cli.errors import CommandError
+from controlplane.cli.trust import trust_domain
 from controlplane.settings import Cluster, Settings, StartError
 from controlplane.xds.credentials import TlsFiles
-from controlplane.xds.identity import TRUST_DOMAIN, is_trust_domain
+from controlplane.xds.identity import TRUST_DOMAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,14 +42,6 @@ otherwise).
 
 
 FILE = click.Path(path_type=Path)
-
-
-def trust_domain(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    """Check a trust domain."""
-    if not is_trust_domain(value):
-        message = f"{value!r} is no trust domain: lower case letters, digits, '.', '-' and '_'"
-        raise click.BadParameter(message, ctx, parameter)
-    return value
 
 
 @click.command(name="serve", epilog=EPILOG)

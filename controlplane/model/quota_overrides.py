@@ -20,7 +20,7 @@ from controlplane.model.quota_windows import (
     Algorithm,
     Amount,
     Burst,
-    Counts,
+    Counted,
     ResolvedWindow,
     Window,
     bucket_broken,
@@ -51,31 +51,12 @@ class ResolvedOverride:
     """As many as the limit has, with the same names; empty when unlimited."""
 
 
-class OverrideWindow(Model):
+class OverrideWindow(Counted):
     """Other numbers for one window; its length stays."""
 
-    requests: Amount | None = Field(None, description="Requests in the window; 0 refuses all.")
-    tokens: Amount | None = Field(None, description="Tokens in the window; 0 refuses all.")
     burst: Burst | None = Field(
         None, description="TokenBucket only: units at once; without it as the limit says."
     )
-
-    AMOUNT: ClassVar = one_amount("requests or tokens")
-
-    @model_validator(mode="after")
-    def _counted(self) -> Self:
-        demand(self.AMOUNT.broken({"requests": self.requests, "tokens": self.tokens}))
-        return self
-
-    @property
-    def counts(self) -> Counts:
-        """What it counts."""
-        return "requests" if self.requests is not None else "tokens"
-
-    @property
-    def amount(self) -> int:
-        """Units in the window."""
-        return (self.requests if self.requests is not None else self.tokens) or 0
 
 
 class Override(Model):

@@ -109,18 +109,11 @@ def one_amount(choice: str, unless: str = "") -> OneOf:
     return OneOf(("requests", "tokens"), f"needs {choice}", second, unless)
 
 
-class Window(Model):
-    """One window of a limit: so many units in such a time."""
+class Counted(Model):
+    """So many requests or so many tokens."""
 
     requests: Amount | None = Field(None, description="Requests in the window; 0 refuses all.")
     tokens: Amount | None = Field(None, description="Tokens in the window; 0 refuses all.")
-    per: Period | None = Field(None, description="Length of the window; not with Calendar.")
-    burst: Burst | None = Field(
-        None, description="TokenBucket only: units at once; without it the amount."
-    )
-    unit: CalendarUnit | None = Field(
-        None, description="Calendar only: the window. Weeks begin on Monday."
-    )
 
     AMOUNT: ClassVar = one_amount("requests or tokens")
 
@@ -138,6 +131,18 @@ class Window(Model):
     def amount(self) -> int:
         """Units in the window."""
         return (self.requests if self.requests is not None else self.tokens) or 0
+
+
+class Window(Counted):
+    """One window of a limit: so many units in such a time."""
+
+    per: Period | None = Field(None, description="Length of the window; not with Calendar.")
+    burst: Burst | None = Field(
+        None, description="TokenBucket only: units at once; without it the amount."
+    )
+    unit: CalendarUnit | None = Field(
+        None, description="Calendar only: the window. Weeks begin on Monday."
+    )
 
     def broken(self, algorithm: Algorithm) -> Iterator[Broken]:
         """Tell what does not go with the algorithm of its limit."""

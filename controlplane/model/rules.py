@@ -137,8 +137,11 @@ class OneOf(Rules):
 
 
 def rules_of(model: type) -> Iterator[Rule]:
-    """Every rule that a class carries, in the order written."""
-    for value in vars(model).values():
+    """Every rule that a class carries, in the order written; those it inherits come first."""
+    carried: dict[str, object] = {}
+    for kind in reversed(model.__mro__):
+        carried.update(vars(kind))
+    for value in carried.values():
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, Rules):
                 yield from item.rules
