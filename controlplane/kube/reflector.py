@@ -62,6 +62,8 @@ class Target:
     namespace: str | None = None
     fields: str = ""
     """A field selector, such as "type=kubernetes.io/tls"; all when empty."""
+    labels: str = ""
+    """A label selector, such as "app=sluice"; all when empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +90,16 @@ async def reflect(
     namespace: str | None = None,
     *,
     fields: str = "",
+    labels: str = "",
     rhythm: Rhythm = NORMAL,
 ) -> AsyncGenerator[Change]:
     """Tell of all objects of a kind, in one namespace or in all. Never ends, never raises.
 
-    With a field selector, as `fields`, only of those that it selects.
+    With selectors, by `fields` and by `labels`, only of those that both select.
 
     `Listed` comes first, and again whenever the server cannot tell what happened since.
     """
-    reflector = _Reflector(session, Target(kind, namespace, fields), rhythm)
+    reflector = _Reflector(session, Target(kind, namespace, fields, labels), rhythm)
     while True:
         try:
             async with aclosing(reflector.follow()) as changes:
@@ -115,6 +118,7 @@ class _Reflector:
         self._kind = kind = target.kind
         self._namespace = namespace = target.namespace
         self._fields = target.fields
+        self._labels = target.labels
         self._rhythm = rhythm
         self._memory = Memory(kind)
         self._backoff = Backoff(rhythm.shortest, rhythm.longest)
@@ -170,6 +174,8 @@ class _Reflector:
         }
         if self._fields:
             query["fieldSelector"] = self._fields
+        if self._labels:
+            query["labelSelector"] = self._labels
         where = f" in {self._namespace}" if self._namespace else ""
         path = self._kind.path(self._namespace)
         return Call(f"watch {self._kind}{where}", "GET", path, query)
@@ -194,7 +200,12 @@ class _Reflector:
 
     async def _page(self, limit: int, after: str = "") -> Object:
         return await self._session.page(
-            self._kind, self._namespace, limit=limit, after=after, fields=self._fields
+            self._kind,
+            self._namespace,
+            limit=limit,
+            after=after,
+            fields=self._fields,
+            labels=self._labels,
         )
 
 

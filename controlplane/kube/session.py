@@ -123,14 +123,17 @@ class Session:
         limit: int = 0,
         after: str = "",
         fields: str = "",
+        labels: str = "",
     ) -> Object:
         """Read one page of a list; `after` is the `continue` of the page before, limit 0 = all.
 
-        `fields` is a field selector, such as "type=kubernetes.io/tls".
+        `fields` is a field selector, such as "type=kubernetes.io/tls", `labels` a label selector.
         """
         query = {"limit": str(limit)} if limit else {}
         if fields:
             query["fieldSelector"] = fields
+        if labels:
+            query["labelSelector"] = labels
         if after:
             query["continue"] = after
         path = kind.path(namespace)

@@ -36,7 +36,12 @@ async def watching(
 
     async def pump(target: Target) -> None:
         changes = reflect(
-            session, target.kind, target.namespace, fields=target.fields, rhythm=rhythm
+            session,
+            target.kind,
+            target.namespace,
+            fields=target.fields,
+            labels=target.labels,
+            rhythm=rhythm,
         )
         async with aclosing(changes):
             async for change in changes:
