@@ -16,8 +16,8 @@ request on a rule obeys the policies of its gateway, of its route and of the rul
 two policies on the very same target the older wins, by `metadata.creationTimestamp`, then by
 namespace and name; the other says so in its conditions.
 
-Samples: [requests a minute](../../manifests/samples/quota-requests.yaml),
-[tokens of a model](../../manifests/samples/quota-tokens.yaml).
+Samples: [requests a minute](../../manifests/samples/quota-requests/shop.yaml),
+[tokens of a model](../../manifests/samples/quota-tokens/shop.yaml).
 Each can be watched on one machine: `sluice demo --sample quota-requests`.
 
 ## Two recipes

@@ -23,10 +23,10 @@ Attached to an HTTPRoute, or to one named rule of it, in the same namespace. Of 
 target the older wins, by `metadata.creationTimestamp`, then by namespace and name; the other
 says so in its conditions.
 
-Samples: [the least](../../manifests/samples/flash-sale-minimal.yaml),
-[the classic recipe](../../manifests/samples/classic-recipe.yaml),
-[every field](../../manifests/samples/flash-sale-full.yaml),
-[two sales](../../manifests/samples/two-sales.yaml).
+Samples: [the least](../../manifests/samples/flash-sale-minimal/shop.yaml),
+[the classic recipe](../../manifests/samples/classic-recipe/shop.yaml),
+[every field](../../manifests/samples/flash-sale-full/shop.yaml),
+[two sales](../../manifests/samples/two-sales/shop.yaml).
 Each can be watched on one machine: `sluice demo --sample two-sales`.
 
 A request is judged in this order: denied networks, suspended, window, identity, denied users,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BETWEEN: Final = re.compile(r"^---[ \t]*\n", re.MULTILINE)
-_HEAD: Final = re.compile(r"(?:#[^\n]*\n)+")
+_HEAD: Final = re.compile(r"\A(?:#[^\n]*\n)+")
 _COMMENT: Final = re.compile(r"[ \t]+#[^\n]*")
 _EACH: Final = "*"
 _EDGE: Final = {"name": "edge", "namespace": "shop"}
@@ -34,16 +34,22 @@ _SAYS: Final = """\
 
 def names() -> list[str]:
     """List the samples."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    return sorted(path.name for path in folder().iterdir() if path.is_dir())
 
 
 def read(name: str) -> str:
-    """Read a sample. LocalError when it cannot be read."""
-    path = folder() / f"{name}.yaml"
+    """Read a sample, all its files in one text. LocalError when it cannot be read."""
+    path = folder() / name
+    # What is for any place comes first, then what is for this one only.
+    files = sorted(path.rglob("*.yaml"), key=lambda file: (len(file.parts), file))
+    if not files:
+        raise LocalError(f"the sample {path} cannot be read: there is none")
     try:
-        return path.read_text(encoding="utf-8")
+        texts = [file.read_text(encoding="utf-8") for file in files]
     except OSError as error:
         raise LocalError(f"the sample {path} cannot be read: {error.strerror}") from error
+    # The head of each file tells of that file; here they are one.
+    return "---\n".join(_HEAD.sub("", text, count=1) for text in texts)
 
 
 def folder() -> Path:
@@ -55,7 +61,7 @@ def folder() -> Path:
 
 def adapt(name: str, text: str, place: Place, start: datetime) -> str:
     """Give a sample's text as this machine needs it, with sales that start then."""
-    documents = _BETWEEN.split(_HEAD.sub("", text, count=1))
+    documents = _BETWEEN.split(text)
     kinds = {document["kind"] for document in map(yaml.safe_load, documents)}
     own = "EdgeConfig" in kinds
     adapted = [_adapted(document, place, start, own=own) for document in documents]

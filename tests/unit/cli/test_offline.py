@@ -21,7 +21,7 @@ def manifests(tmp_path: Path) -> Path:
     return write_manifests(tmp_path / "manifests", "127.0.0.1:6379")
 
 
-@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*/")), ids=lambda path: path.name)
 def test_samples_are_valid(sample: Path, sluice: Sluice) -> None:
     result = sluice("validate", str(sample))
     assert result.code == 0, result.out

@@ -37,8 +37,7 @@ def adapted(name: str) -> tuple[Documents, Documents]:
 
 
 def test_there_is_something_to_see_of_every_sample() -> None:
-    assert set(RECIPES) == {path.stem for path in samples.folder().iterdir()}
-    assert list(RECIPES) == sorted(RECIPES)
+    assert list(RECIPES) == samples.names()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -136,12 +135,11 @@ def test_a_sample_waits_until_it_is_told_to_start(tmp_path: Path) -> None:
 
 
 def test_a_sample_that_is_not_there() -> None:
-    with pytest.raises(LocalError, match=r"gone\.yaml cannot be read"):
+    with pytest.raises(LocalError, match=r"gone cannot be read: there is none"):
         samples.read("gone")
 
 
 LISTS = """\
-# Said of 8080.
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 spec:
@@ -173,4 +171,3 @@ def test_any_way_to_write_it() -> None:
     assert class_["spec"]["parametersRef"] == {"name": "other"}
     assert config["metadata"] == {"name": "other"}
     assert config["spec"]["redis"]["address"] == "127.0.0.1:7001"
-    assert "8080" not in text

@@ -14,7 +14,8 @@ from controlplane.sources import load
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "resources"
-SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+FOLDER = ROOT / "manifests" / "samples"
+SAMPLES = sorted(path for path in FOLDER.iterdir() if path.is_dir())
 
 
 def test_the_pages_are_not_stale() -> None:
@@ -52,7 +53,7 @@ def test_a_sample_is_good(sample: Path) -> None:
 
 
 def test_the_full_sample_shows_every_field() -> None:
-    text = (ROOT / "manifests" / "samples" / "flash-sale-full.yaml").read_text()
+    text = "".join(path.read_text() for path in (FOLDER / "flash-sale-full").rglob("*.yaml"))
 
     wanted = fields(shape_of(FlashSale)) | fields(shape_of(EdgeConfig))
     not_shown = {"annotations", "labels", "uid", "generation", "creationTimestamp"}
@@ -61,7 +62,7 @@ def test_the_full_sample_shows_every_field() -> None:
 
 
 def test_the_classic_recipe_is_the_classic_recipe() -> None:
-    update = load([ROOT / "manifests" / "samples" / "classic-recipe.yaml"])
+    update = load([FOLDER / "classic-recipe"])
 
     (classic,) = update.inventory.all(FlashSale)
     admission = classic.spec.admission
@@ -70,7 +71,7 @@ def test_the_classic_recipe_is_the_classic_recipe() -> None:
 
 
 def test_the_recipe_of_requests_a_minute() -> None:
-    update = load([ROOT / "manifests" / "samples" / "quota-requests.yaml"])
+    update = load([FOLDER / "quota-requests"])
 
     (policy,) = update.inventory.all(QuotaPolicy)
     (limit,) = policy.limits
@@ -79,7 +80,7 @@ def test_the_recipe_of_requests_a_minute() -> None:
 
 
 def test_the_recipe_of_tokens() -> None:
-    update = load([ROOT / "manifests" / "samples" / "quota-tokens.yaml"])
+    update = load([FOLDER / "quota-tokens"])
 
     (policy,) = update.inventory.all(QuotaPolicy)
     (limit,) = policy.limits

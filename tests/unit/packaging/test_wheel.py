@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = {path.name for path in (ROOT / "filters" / "scripts").glob("*.lua")}
-
-SAMPLES = {path.name for path in (ROOT / "manifests" / "samples").iterdir()}
+FOLDER = ROOT / "manifests" / "samples"
+SAMPLES = {path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml")}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_it_carries_what_starts_an_envoy(unpacked: Path) -> None:
 def test_it_carries_every_sample_and_finds_them_there(unpacked: Path) -> None:
     packaged = unpacked / "controlplane" / "samples"
     assert SAMPLES
-    assert {path.name for path in packaged.iterdir()} == SAMPLES
+    assert {path.relative_to(packaged) for path in packaged.rglob("*.yaml")} == SAMPLES
     code = "from controlplane.local.demo import samples; print(samples.folder())"
     assert Path(_run(unpacked, "-c", code)) == packaged
 
