@@ -6,14 +6,11 @@ import asyncio
 import base64
 import json
 import os
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from controlplane.local.errors import MissingBinaryError
 from tests.cluster.api_server import ADMIN, ApiServer
 from tests.cluster.chart.golden import (
     CASES,
@@ -28,9 +25,11 @@ from tests.cluster.chart.golden import (
     render,
     values_of,
 )
+from tests.cluster.kubectl import Kubectl
 from tests.testkit.waiting import eventually
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -63,32 +62,8 @@ spec:
 """
 
 
-class Cluster:
-    """An API server, and kubectl and Helm as somebody on it."""
-
-    def __init__(self, server: ApiServer, home: Path) -> None:
-        self.server = server
-        self._home = home
-
-    def kubectl(
-        self, *arguments: str, text: str | None = None, user: str = ADMIN, token: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        kubeconfig = self.server.kubeconfig(user, token=token)
-        return subprocess.run(
-            [_kubectl(), f"--kubeconfig={kubeconfig}", "--request-timeout=20s", *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            input=text,
-            timeout=60,
-            env={"PATH": os.environ["PATH"], "HOME": str(self._home)},
-        )
-
-    def do(self, *arguments: str, text: str | None = None) -> str:
-        """As the admin, and it must go well."""
-        done = self.kubectl(*arguments, text=text)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+class Cluster(Kubectl):
+    """kubectl and Helm as somebody on an API server."""
 
     def helm(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         options = ("--kubeconfig", self.server.kubeconfig(), "--namespace", INSTALLED)
@@ -98,13 +73,6 @@ class Cluster:
         body = {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
         body["metadata"] = {"name": name, "labels": labels}
         self.do("apply", "-f", "-", text=json.dumps(body))
-
-
-def _kubectl() -> str:
-    found = shutil.which("kubectl")
-    if found is None:
-        raise MissingBinaryError("kubectl is not on PATH: install it, 1.31 or newer")
-    return found
 
 
 @pytest.fixture(scope="module")
