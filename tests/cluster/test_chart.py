@@ -222,9 +222,14 @@ def test_the_schema_refuses(tmp_path: Path, values: str, named: str) -> None:
             "{redis: {address: 'a:1'}, edge: {kind: DaemonSet, autoscaling: {enabled: true}}}",
             "edge.autoscaling is for edge.kind Deployment",
         ),
-        ("{gateway: {create: false}}", "edge.service.ports is needed"),
+        ("{redis: {address: 'a:1'}, gateway: {create: false}}", "edge.service.ports is needed"),
         (
             "{redis: {address: 'a:1'}, controlPlane: {watchNamespaces: [shop]}}",
+            "watchNamespaces must contain default",
+        ),
+        (
+            "{redis: {address: 'a:1'}, controlPlane: {watchNamespaces: [shop]}, "
+            "gateway: {create: false}, edge: {service: {ports: [{port: 80}]}}}",
             "watchNamespaces must contain default",
         ),
         (
