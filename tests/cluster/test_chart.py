@@ -49,6 +49,12 @@ HTTPS = """
 redis: {address: "a:1"}
 gateway: {listeners: [{name: a, protocol: HTTPS, port: 443}]}
 """
+CLASS_ALONE = """
+redis: {address: "a:1"}
+controlPlane: {watchNamespaces: [shop]}
+gateway: {create: false}
+edge: {service: {ports: [{port: 80}]}}
+"""
 NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
 SALE = """
 apiVersion: sluice.dev/v1alpha1
@@ -228,8 +234,7 @@ def test_the_schema_refuses(tmp_path: Path, values: str, named: str) -> None:
             "watchNamespaces must contain default",
         ),
         (
-            "{redis: {address: 'a:1'}, controlPlane: {watchNamespaces: [shop]}, "
-            "gateway: {create: false}, edge: {service: {ports: [{port: 80}]}}}",
+            CLASS_ALONE,
             "watchNamespaces must contain default",
         ),
         (

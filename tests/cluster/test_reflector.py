@@ -136,7 +136,7 @@ async def test_after_compaction_the_list_tells_what_was_missed(
         async with Follower(mine) as follower:
             await eventually(lambda: len(follower.sizes) == 3)
             # Away: only a server that has just started knows no more than etcd does.
-            target, path._target = path._target, 1
+            targets, path._targets = path._targets, (1,)
             path.cut()
             await eventually(lambda: follower.interruptions)
             await _size(admin, "changed", 2)
@@ -147,7 +147,7 @@ async def test_after_compaction_the_list_tells_what_was_missed(
             await hurt.compact()
             hurt.kill()
             await hurt.restart()
-            path._target = target
+            path._targets = targets
             expected = {"kept": 1, "changed": 2, "new": 49}
             await eventually(lambda: follower.sizes == expected, what="missed changes are told")
             await eventually(lambda: follower.count(Resumed) >= 1)

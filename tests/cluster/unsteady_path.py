@@ -1,4 +1,4 @@
-"""A way to a server that breaks: connections are cut again and again, in the midst of a line."""
+"""A way to servers that breaks: connections are cut again and again, in the midst of a line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 
 class UnsteadyPath:
-    """Passes bytes on to a port of this machine; `cut` ends all connections without a word."""
+    """Passes bytes on to a port of this machine; `cut` ends all connections without a word.
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    Of several ports each connection gets the first that answers, as by a Service with pods that go.
+    """
+
+    def __init__(self, *ports: int, listen: int = 0) -> None:
+        self._targets = ports
+        self._listen = listen
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self.port = 0
@@ -33,7 +37,7 @@ class UnsteadyPath:
             writer.transport.abort()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, LOOPBACK, 0)
+        self._server = await asyncio.start_server(self._connected, LOOPBACK, self._listen)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -49,9 +53,13 @@ class UnsteadyPath:
             await self._server.wait_closed()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there, back = await asyncio.open_connection(LOOPBACK, self._target)
-        except OSError:
+        for target in self._targets:
+            try:
+                there, back = await asyncio.open_connection(LOOPBACK, target)
+            except OSError:
+                continue
+            break
+        else:
             writer.transport.abort()
             return
         self._open |= {writer, back}
