@@ -39,6 +39,7 @@ from controlplane.web import metrics
 from controlplane.web.api import make_app
 from controlplane.web.control import Control
 from controlplane.web.filter_store import FilterError, FilterStore, built_folder
+from controlplane.web.filters import OwnFilters
 from controlplane.web.health import make_health
 from controlplane.web.rollouts import Rollouts
 from controlplane.xds.store import Store
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from controlplane.settings import Cluster, Settings
     from controlplane.sources import Source, Update
     from controlplane.status.kubernetes import ClusterStatus
+    from controlplane.web.filters import Filters
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +78,8 @@ class App:
         self._filters = FilterStore(
             settings.state_dir / "filters", settings.built or built_folder()
         )
-        self._serving = Serving(settings, self._store, self._filters, self._registry)
+        self._code: Filters = OwnFilters(self._filters)
+        self._serving = Serving(settings, self._store, self._registry)
         self._rollouts = Rollouts()
         self._tracker = Tracker()
         self._terminal = TerminalWriter()
@@ -126,6 +129,7 @@ class App:
         from controlplane.kube import ConfigurationError, Session  # noqa: PLC0415
         from controlplane.sources.kubernetes import ClusterSource  # noqa: PLC0415
         from controlplane.status.kubernetes import ClusterStatus  # noqa: PLC0415
+        from controlplane.web.shared_filters import SharedFilters  # noqa: PLC0415
 
         try:
             session = await Session.open(cluster.kubeconfig, cluster.context)
@@ -139,6 +143,14 @@ class App:
             lease=(session.namespace, cluster.lease),
             host=platform.node(),
             registry=self._registry,
+        )
+        publisher = self._publisher
+        self._code = SharedFilters(
+            session,
+            self._filters,
+            changed=self._to_translate.set,
+            running=lambda: map(self._rollouts.code_of, self._store.proxies()),
+            leading=lambda: publisher.leading,
         )
         return f"{session.server} ({session.origin})"
 
@@ -176,13 +188,14 @@ class App:
         control = self._control(about)
         app, health = make_app(control, self._names()), make_health(control)
         async with asyncio.TaskGroup() as group:
-            web = group.create_task(self._serving.run(app, health), name="web")
+            web = group.create_task(self._serving.run(app, health, self._code), name="web")
             others = [
                 group.create_task(self._read(), name="source"),
                 group.create_task(self._follow_dates(), name="date"),
                 group.create_task(self._publish(), name="translation"),
                 group.create_task(self._observe(), name="status"),
                 group.create_task(self._ledger.run(), name="ledger"),
+                group.create_task(self._code.run(), name="filter code"),
             ]
             if self._publisher is not None:
                 others.append(group.create_task(self._publisher.run(), name="cluster status"))
@@ -209,7 +222,7 @@ class App:
             status=lambda: self._tracker.status,
             store=self._store,
             ledger=self._ledger,
-            filters=self._filters,
+            filters=self._code,
             roll_out=self._to_translate.set,
             about=about,
             registry=self._registry,
@@ -244,7 +257,7 @@ class App:
             update, today = self._update, self._today
             if update is None or today is None:
                 continue
-            if not update.synced:
+            if not update.synced or not self._code.settled:
                 self._to_observe.set()
                 continue
             began = time.perf_counter()
@@ -318,7 +331,7 @@ class App:
         return Facts(
             # Not a newer one: of that nobody knows yet whether proxies run it.
             inventory=self._translated,
-            problems=(*self._fault, *self._update.problems),
+            problems=(*self._fault, *self._update.problems, *self._code.problems),
             report=self._translation.report,
             plans=self._translation.sales,
             deliver=self._store.delivery,

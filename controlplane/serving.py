@@ -20,19 +20,16 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from controlplane.settings import Settings
-    from controlplane.web.filter_store import FilterStore
+    from controlplane.web.filters import Filters
     from controlplane.xds.store import Store
 
 
 class Serving:
     """The servers of one control plane, from start to end."""
 
-    def __init__(
-        self, settings: Settings, store: Store, filters: FilterStore, registry: CollectorRegistry
-    ) -> None:
+    def __init__(self, settings: Settings, store: Store, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._store = store
-        self._filters = filters
         self._registry = registry
         self._credentials: ServerCredentials | None = None
         self._discovery: Server | None = None
@@ -96,7 +93,7 @@ class Serving:
         self._discovery = server
         return port
 
-    async def run(self, app: Starlette, health: Starlette) -> None:
+    async def run(self, app: Starlette, health: Starlette, filters: Filters) -> None:
         """Answer over HTTP until `stop_web`; the discovery server runs by itself."""
         async with asyncio.TaskGroup() as group:
             servers = [group.create_task(self._web.serve(app), name="web API")]
@@ -104,7 +101,7 @@ class Serving:
                 servers.append(group.create_task(self._health.serve(health), name="health"))
             watch = None
             if self._downloads is not None and self._credentials is not None:
-                downloads = self._downloads.serve(make_downloads(self._filters))
+                downloads = self._downloads.serve(make_downloads(filters))
                 servers.append(group.create_task(downloads, name="filter downloads"))
                 watch = group.create_task(self._credentials.watch(), name="TLS files")
             await asyncio.wait(servers, return_when=asyncio.FIRST_COMPLETED)

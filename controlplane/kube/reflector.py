@@ -15,7 +15,7 @@ import asyncio
 import random
 import time
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -39,7 +39,7 @@ from controlplane.kube.memory import (
     Resumed,
 )
 from controlplane.kube.resources import version_of
-from controlplane.kube.session import Call
+from controlplane.kube.session import METADATA, Call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -64,6 +64,8 @@ class Target:
     """A field selector, such as "type=kubernetes.io/tls"; all when empty."""
     labels: str = ""
     """A label selector, such as "app=sluice"; all when empty."""
+    metadata_only: bool = False
+    """Of objects that are large, or whose content is not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ async def reflect(
     *,
     fields: str = "",
     labels: str = "",
+    metadata_only: bool = False,
     rhythm: Rhythm = NORMAL,
 ) -> AsyncGenerator[Change]:
     """Tell of all objects of a kind, in one namespace or in all. Never ends, never raises.
@@ -99,7 +102,8 @@ async def reflect(
 
     `Listed` comes first, and again whenever the server cannot tell what happened since.
     """
-    reflector = _Reflector(session, Target(kind, namespace, fields, labels), rhythm)
+    target = Target(kind, namespace, fields, labels, metadata_only)
+    reflector = _Reflector(session, target, rhythm)
     while True:
         try:
             async with aclosing(reflector.follow()) as changes:
@@ -119,6 +123,7 @@ class _Reflector:
         self._namespace = namespace = target.namespace
         self._fields = target.fields
         self._labels = target.labels
+        self._metadata_only = target.metadata_only
         self._rhythm = rhythm
         self._memory = Memory(kind)
         self._backoff = Backoff(rhythm.shortest, rhythm.longest)
@@ -178,7 +183,8 @@ class _Reflector:
             query["labelSelector"] = self._labels
         where = f" in {self._namespace}" if self._namespace else ""
         path = self._kind.path(self._namespace)
-        return Call(f"watch {self._kind}{where}", "GET", path, query)
+        call = Call(f"watch {self._kind}{where}", "GET", path, query)
+        return replace(call, accept=METADATA) if self._metadata_only else call
 
     async def _list(self) -> tuple[list[Object], str]:
         """Read all pages, which show one moment; all at once if that takes too long for pages."""
@@ -206,6 +212,7 @@ class _Reflector:
             after=after,
             fields=self._fields,
             labels=self._labels,
+            metadata_only=self._metadata_only,
         )
 
 

@@ -11,7 +11,7 @@ import asyncio
 import json
 import time
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlencode
 
@@ -47,6 +47,9 @@ _REFRESH_EVERY: Final = 5.0
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""What to accept when only the metadata of objects is wanted: in a watch, and in a list."""
 PatchType = Literal[
     "application/merge-patch+json", "application/json-patch+json", "application/apply-patch+yaml"
 ]
@@ -62,6 +65,7 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = "application/json"
+    accept: str = "application/json"
 
 
 class Session:
@@ -124,6 +128,7 @@ class Session:
         after: str = "",
         fields: str = "",
         labels: str = "",
+        metadata_only: bool = False,
     ) -> Object:
         """Read one page of a list; `after` is the `continue` of the page before, limit 0 = all.
 
@@ -137,7 +142,8 @@ class Session:
         if after:
             query["continue"] = after
         path = kind.path(namespace)
-        return await self.request(Call(_what("list", kind, namespace), "GET", path, query))
+        call = Call(_what("list", kind, namespace), "GET", path, query)
+        return await self.request(replace(call, accept=METADATA_LIST) if metadata_only else call)
 
     async def create(self, kind: ResourceType, obj: Object) -> Object:
         """Make an object."""
@@ -240,7 +246,11 @@ class Session:
         answer = await self._client.rest_client.request(
             call.method,
             f"{self.server}{call.path}{query}",
-            headers={**await self._authorization(), "Content-Type": call.content_type},
+            headers={
+                **await self._authorization(),
+                "Accept": call.accept,
+                "Content-Type": call.content_type,
+            },
             body=call.body,
             # The deadlines are ours. A number here would be one for the whole of a stream.
             _request_timeout=aiohttp.ClientTimeout(total=None),
@@ -255,7 +265,7 @@ class Session:
         raise from_response(call.what, response.status, body, response.headers)
 
     async def _authorization(self) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        headers = {"User-Agent": self._user_agent}
         try:
             settings = await self._access.configuration.auth_settings()
         except (ConfigException, OSError) as error:

@@ -41,6 +41,7 @@ async def watching(
             target.namespace,
             fields=target.fields,
             labels=target.labels,
+            metadata_only=target.metadata_only,
             rhythm=rhythm,
         )
         async with aclosing(changes):

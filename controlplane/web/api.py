@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from typing import TYPE_CHECKING, Any, Final
@@ -92,6 +91,7 @@ class Api:
             "ready": status.ready and self._control.store.opened,
             "problems": [problem_json(problem) for problem in status.problems],
             "objects": [one.as_json() for one in status.objects],
+            "filters": self._control.filters.in_force(),
             "proxies": self._proxies(),
         }
 
@@ -144,18 +144,9 @@ class Api:
 
     async def filters(self, _: Request) -> dict[str, Any]:
         """List the code in the store, and which of it each proxy runs."""
-        stored = await asyncio.to_thread(self._control.filters.stored)
         return {
-            "filters": [
-                {
-                    "filter": code.filter,
-                    "sha256": code.sha256,
-                    "size": code.size,
-                    "storedAt": code.stored_at,
-                    "current": code.current,
-                }
-                for code in stored
-            ],
+            "filters": await self._control.filters.listed(),
+            "inForce": self._control.filters.in_force(),
             "proxies": self._proxies(),
         }
 
@@ -168,19 +159,14 @@ class Api:
         if to is not None and code is not None:
             raise bad_request("give either to or code")
         stems = [stem] if stem else [FLASH_SALE] if to or code else list(STEMS)
-        refs = await asyncio.to_thread(self._choose, stems, to, code)
+        store = self._control.filters
+        if to is not None:
+            refs = await store.go_back(stems, to.lower())
+        else:
+            refs = await store.reload(stems, None if code is None else decode(code))
         self._control.roll_out()
         audit(request, "filters reload", **dict(refs))
         return {"filters": [{"filter": name, "sha256": sha256} for name, sha256 in refs]}
-
-    def _choose(self, stems: list[str], to: str | None, code: str | None) -> list[tuple[str, str]]:
-        store = self._control.filters
-        if to is not None:
-            return [(stem, store.go_back(stem, to.lower()).sha256) for stem in stems]
-        if code is None:
-            return [(stem, store.reload(stem).sha256) for stem in stems]
-        sent = decode(code)
-        return [(stem, store.reload(stem, sent).sha256) for stem in stems]
 
 
 async def ring_json(address: str, link: Link) -> dict[str, Any]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from controlplane.ledger.ledger import Ledger
     from controlplane.status.objects import Status
-    from controlplane.web.filter_store import FilterStore
+    from controlplane.web.filters import Filters
     from controlplane.web.rollouts import Rollouts
     from controlplane.xds.store import Store
 
@@ -32,7 +32,7 @@ class Control:
     status: Callable[[], Status]
     store: Store
     ledger: Ledger
-    filters: FilterStore
+    filters: Filters
     roll_out: Callable[[], None]
     about: Mapping[str, Any]
     registry: CollectorRegistry

@@ -5,7 +5,6 @@ It has an app of its own too, so that it can be offered to other machines withou
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
@@ -15,24 +14,24 @@ from starlette.routing import Route
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from controlplane.web.filter_store import FilterStore
+    from controlplane.web.filters import Filters
 
 _DIGEST_LENGTH: Final = 64
 
 
-def make_downloads(filters: FilterStore) -> Starlette:
+def make_downloads(filters: Filters) -> Starlette:
     """Give an app that has filter code and nothing else."""
     return Starlette(routes=[download_route(filters)])
 
 
-def download_route(filters: FilterStore) -> Route:
+def download_route(filters: Filters) -> Route:
     """Give the route of filter code; a proxy checks what it gets by the very hash in the path."""
 
     async def download(request: Request) -> Response:
         sha256 = request.path_params["sha256"]
         found = None
         if len(sha256) == _DIGEST_LENGTH and sha256.isalnum():
-            found = await asyncio.to_thread(filters.find, sha256)
+            found = await filters.find(sha256)
         if found is None:
             return PlainTextResponse("there is no filter with this hash\n", 404)
         headers = {"cache-control": "public, max-age=31536000, immutable"}

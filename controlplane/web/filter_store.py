@@ -84,6 +84,11 @@ class FilterStore:
             redis_bridge=self._ref(REDIS_BRIDGE),
         )
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """What is in force, by filter."""
+        return {stem: self._chosen[stem]["sha256"] for stem in STEMS}
+
     def stored(self) -> list[StoredCode]:
         """Give all files, the newest of each filter first."""
         found = []
@@ -103,7 +108,7 @@ class FilterStore:
         """
         self._known(stem)
         if code is not None:
-            _check(code, f"the file sent for {stem}")
+            check(stem, code)
         sha256 = self._add(stem, self._read(self._built_path(stem)) if code is None else code)
         self._choose(stem, sha256, self._digest_of_built(stem))
         self._save()
@@ -129,12 +134,43 @@ class FilterStore:
         self._save()
         return CodeRef(sha256, str(path))
 
+    def add(self, stem: str, code: bytes | None = None) -> str:
+        """Take code into the store, the built file or what was sent; it is not in force by that.
+
+        Raises:
+            FilterError: the file cannot be read, or is no filter.
+        """
+        self._known(stem)
+        if code is not None:
+            check(stem, code)
+        sha256 = self._add(stem, self._read(self._built_path(stem)) if code is None else code)
+        self._prune(stem, sha256)
+        return sha256
+
+    def use(self, stem: str, sha256: str) -> bool:
+        """Put code of the store in force; gives whether other code was so before."""
+        before = self._chosen[stem]["sha256"]
+        if before == sha256:
+            return False
+        self._choose(stem, sha256, self._digest_of_built(stem))
+        self._save()
+        return True
+
+    def match(self, stem: str, digits: str) -> list[str]:
+        """Give the hashes in the store that begin like this."""
+        self._known(stem)
+        found = (hashlib.sha256(path.read_bytes()).hexdigest() for path in self._files(stem))
+        return [sha256 for sha256 in found if sha256.startswith(digits)]
+
     def find(self, sha256: str) -> Path | None:
         """Give the file with this hash, for proxies that fetch it."""
-        for stem in STEMS:
-            path = self._path(stem, sha256)
-            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
-                return path
+        return next(filter(None, (self.path_of(stem, sha256) for stem in STEMS)), None)
+
+    def path_of(self, stem: str, sha256: str) -> Path | None:
+        """Give the file of this filter with this hash, if it is in the store and whole."""
+        path = self._path(stem, sha256)
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+            return path
         return None
 
     # ------------------------------------------------------------------------------------- inside
@@ -189,10 +225,10 @@ class FilterStore:
         fresh.write_text(json.dumps(self._chosen, indent=1) + "\n")
         fresh.replace(self._choice_path)
 
-    def _prune(self, stem: str) -> None:
-        keep = self._path(stem, self._chosen[stem]["sha256"])
+    def _prune(self, stem: str, *more: str) -> None:
+        keep = {self._path(stem, one) for one in (self._chosen[stem]["sha256"], *more)}
         for path in self._files(stem)[KEEP:]:
-            if path != keep:
+            if path not in keep:
                 path.unlink(missing_ok=True)
 
     def _files(self, stem: str) -> list[Path]:
@@ -225,6 +261,13 @@ class FilterStore:
 def built_folder() -> Path:
     """Give the folder of the files that this package was built with."""
     return Path(__file__).resolve().parents[1] / "filters"
+
+
+def check(stem: str, code: bytes) -> None:
+    """Refuse, by FilterError, what was sent as a filter's code and is none."""
+    if stem not in STEMS:
+        raise FilterError(f"there is no filter {stem!r}: choose from {', '.join(STEMS)}")
+    _check(code, f"the file sent for {stem}")
 
 
 def _check(code: bytes, name: str) -> None:

@@ -15,6 +15,7 @@ from controlplane.web import metrics
 from controlplane.web.api import make_app
 from controlplane.web.control import Control
 from controlplane.web.filter_store import FilterStore
+from controlplane.web.filters import OwnFilters
 from controlplane.web.rollouts import Rollouts
 from controlplane.xds.store import Store
 from tests.testkit.waiting import eventually
@@ -45,7 +46,7 @@ class Desk:
             status=self._status,
             store=Store(),
             ledger=self.ledger,
-            filters=self.filters,
+            filters=OwnFilters(self.filters),
             roll_out=self._roll_out,
             about={"version": "test"},
             registry=metrics.registry(),
