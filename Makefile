@@ -26,7 +26,7 @@ LOAD_SOURCES := $(shell find bench/load -name target -prune -o -type f \
 GO ?= go
 RIG_SOURCES := tests/cluster/rig/go.mod tests/cluster/rig/go.sum
 RIG := $(if $(TEST_ASSET_ETCD),,.rig/etcd) $(if $(TEST_ASSET_KUBE_APISERVER),,.rig/kube-apiserver) \
-	$(if $(TEST_ASSET_HELM),,.rig/helm)
+	$(if $(TEST_ASSET_HELM),,.rig/helm) $(if $(TEST_ASSET_KUBELET),,.rig/kubelet)
 KUBE_VERSION := $(shell awk '$$1 == "require" && $$2 == "k8s.io/kubernetes" { print $$3 }' tests/cluster/rig/go.mod)
 KUBE_MINOR := $(word 2,$(subst ., ,$(KUBE_VERSION)))
 KUBE_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
@@ -104,7 +104,7 @@ test-rust: .venv/.done-rust ## The tests of the filters' logic, native
 	done
 
 .PHONY: rig
-rig: $(RIG) ## Build etcd, kube-apiserver and helm for the tests (a few minutes, once)
+rig: $(RIG) ## Build etcd, kube-apiserver, helm and more for the tests (a few minutes, once)
 
 .rig/.done-go:
 	@command -v "$(GO)" >/dev/null || { echo "error: $(GO) is not on PATH: install Go 1.24 or newer (the tests build a Kubernetes API server), or name binaries by TEST_ASSET_ETCD and TEST_ASSET_KUBE_APISERVER" >&2; exit 1; }
@@ -119,6 +119,12 @@ rig: $(RIG) ## Build etcd, kube-apiserver and helm for the tests (a few minutes,
 .rig/kube-apiserver: $(RIG_SOURCES) .rig/.done-go
 	@echo "Building kube-apiserver $(KUBE_VERSION) (three minutes the first time)"
 	@$(GO_BUILD) -o "$(CURDIR)/$@" -ldflags "-s -w $(KUBE_FLAGS)" k8s.io/kubernetes/cmd/kube-apiserver
+	@touch $@
+
+# Of a kubelet only the port-forwards, which need no containers.
+.rig/kubelet: tests/cluster/rig/kubelet/main.go $(RIG_SOURCES) .rig/.done-go
+	@echo "Building the port-forwards of a kubelet"
+	@$(GO_BUILD) -o "$(CURDIR)/$@" -ldflags "-s -w" ./kubelet
 	@touch $@
 
 # A module of its own: Helm and the API server need not agree on every version.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import yaml
 
-from controlplane.cli.client import Client, sale_argument, sale_path, server_option
+from controlplane.cli.client import Client, sale_path
 from controlplane.cli.errors import CommandError
 from controlplane.cli.output import FORMATS, columns
 from controlplane.cli.sale import confirm
+from controlplane.cli.target import Target, sale_argument, target_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,18 +63,18 @@ def users_options(function: Any) -> Any:
     name="list",
     epilog="\b\nExamples:\n  sluice data list shop/laptop\n  sluice data list shop/laptop -o table",
 )
+@target_options
 @sale_argument
-@server_option
 @click.option(
     "-o", "--output", type=click.Choice(FORMATS), default="yaml", show_default=True, help="Form."
 )
-def list_(sale: str, server: str, output: str) -> None:
+def list_(sale: str, target: Target, output: str) -> None:
     """List the users let in, in the order in which they were.
 
     HOW tells whether a user was admitted by the sale, granted by hand, or healed: known to an edge
     or to the copy when Redis had lost it.
     """
-    with Client(server) as client:
+    with Client(target) as client:
         found = read_all(client, sale)
     if output == "json":
         click.echo(json.dumps({"sale": sale, "users": found}, indent=1, ensure_ascii=True))
@@ -93,12 +94,12 @@ def list_(sale: str, server: str, output: str) -> None:
     "  sluice data apply shop/laptop -f users.yaml\n"
     '  sluice data apply shop/laptop --id "Bearer alice" --id "Bearer bob"'
 )
+@target_options
 @sale_argument
-@server_option
 @users_options
 def apply(
     sale: str,
-    server: str,
+    target: Target,
     names: Sequence[str],
     ids: Sequence[str],
     users: Sequence[str],
@@ -114,7 +115,7 @@ def apply(
         stream = file if file is not None else sys.stdin
         entries += read_entries(stream, sale)
     count = 0
-    with Client(server) as client:
+    with Client(target) as client:
         for chunk in chunks(entries):
             count += len(client.post(f"{sale_path(sale)}/data/apply", {"users": chunk})["users"])
     click.echo(f"{sale}: {counted(count)} let in")
@@ -125,14 +126,14 @@ def apply(
     "  sluice data delete shop/laptop -f users.yaml\n"
     "  sluice data delete shop/laptop --all --yes"
 )
+@target_options
 @sale_argument
-@server_option
 @users_options
 @click.option("--all", "everybody", is_flag=True, help="Everybody; so it is when none is named.")
 @click.option("--yes", is_flag=True, help="Do not ask before everybody is forgotten.")
 def delete(
     sale: str,
-    server: str,
+    target: Target,
     names: Sequence[str],
     ids: Sequence[str],
     users: Sequence[str],
@@ -152,7 +153,7 @@ def delete(
         raise click.UsageError("name users, or say --all, but not both")
     path = f"{sale_path(sale)}/data/delete"
     removed = 0
-    with Client(server) as client:
+    with Client(target) as client:
         if not entries and file is None:
             confirm(f"Forget everybody let into {sale}?", yes=yes)
             removed = client.post(path, {"all": True})["removed"]

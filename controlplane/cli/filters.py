@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import click
 
-from controlplane.cli.client import Client, server_option
+from controlplane.cli.client import Client
 from controlplane.cli.errors import CommandError
 from controlplane.cli.output import columns, emit, heading, output_option, since
+from controlplane.cli.target import Target, target_options
 
 FILTERS: Final = ("flash-sale", "quota", "redis-bridge")
 DIGITS: Final = 12
@@ -31,11 +32,11 @@ def command() -> None:
 
 
 @command.command(name="list", epilog="\b\nExamples:\n  sluice filters list")
-@server_option
+@target_options
 @output_option()
-def list_(server: str, output: str) -> None:
+def list_(target: Target, output: str) -> None:
     """List the code in the store, and what each proxy runs by its own word."""
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.get("/filters")
     emit(found, output, lambda: show(found))
 
@@ -44,7 +45,7 @@ def list_(server: str, output: str) -> None:
     epilog="\b\nExamples:\n  sluice filters reload\n  sluice filters reload --file new.wasm\n"
     "  sluice filters reload --to 3f9a0c2b11de"
 )
-@server_option
+@target_options
 @click.option(
     "--filter", "name", type=click.Choice(FILTERS), help="Which; flash-sale if code is named."
 )
@@ -55,7 +56,9 @@ def list_(server: str, output: str) -> None:
     "--to", metavar="HASH", help="Go back to code of the store, by the start of its hash."
 )
 @output_option()
-def reload(server: str, name: str | None, file: Path | None, to: str | None, output: str) -> None:
+def reload(
+    target: Target, name: str | None, file: Path | None, to: str | None, output: str
+) -> None:
     """Roll code out to all proxies; no restart, and nothing let in is lost.
 
     Without options: the files that the package was built with, as they are now.
@@ -67,7 +70,7 @@ def reload(server: str, name: str | None, file: Path | None, to: str | None, out
         body["to"] = to
     if file is not None:
         body["code"] = base64.b64encode(read(file)).decode()
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.post("/filters/reload", body)
     emit(found, output, lambda: columns(("FILTER", "CODE"), [row(one) for one in found["filters"]]))
 

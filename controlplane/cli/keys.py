@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import click
 
-from controlplane.cli.client import Client, server_option
+from controlplane.cli.client import Client
 from controlplane.cli.output import columns, emit, output_option
+from controlplane.cli.target import Target, target_options
 
 EPILOG: Final = """\
 \b
@@ -25,11 +26,11 @@ def command() -> None:
 
 
 @command.command(name="list", epilog="\b\nExamples:\n  sluice keys list")
-@server_option
+@target_options
 @output_option()
-def list_(server: str, output: str) -> None:
+def list_(target: Target, output: str) -> None:
     """List the keys of each Redis, by number."""
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.get("/keys")
     emit(found, output, lambda: show(found))
 
@@ -37,12 +38,12 @@ def list_(server: str, output: str) -> None:
 @command.command(
     epilog="\b\nExamples:\n  sluice keys rotate\n  sluice keys rotate --redis HOST:PORT"
 )
-@server_option
+@target_options
 @click.option("--redis", metavar="HOST:PORT", help="Only on this Redis; otherwise on each.")
 @output_option()
-def rotate(server: str, redis: str | None, output: str) -> None:
+def rotate(target: Target, redis: str | None, output: str) -> None:
     """Make a new key, which signs from now on; edges have it within a poll or two."""
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.post("/keys/rotate", {"redis": redis} if redis else {})
     emit(found, output, lambda: show(found))
 

@@ -6,12 +6,17 @@ and `sluice sale list` should not wait for that.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
+
+from controlplane.cli.target import PLUGIN, is_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +46,20 @@ Examples:
 
 Exit codes: 0 all went well, 1 a problem, 2 wrong usage.
 """
+PLUGIN_PROGRAM: Final = "kubectl-sluice"
+"""What kubectl looks for on PATH when it is told `kubectl sluice`."""
+PLUGIN_EPILOG: Final = """\
+\b
+Examples:
+  kubectl sluice status                       in the cluster of kubectl's current context
+  kubectl sluice sale watch laptop -n shop    how a sale goes
+  kubectl sluice --help
+
+It is found by the labels of the chart, and asked by port-forward to one of its pods: that takes get
+and create of pods/portforward, and list of pods. Exit codes: 0 all went well, 1 a problem, 2 wrong
+usage.
+"""
+_OUR_NAME: Final = re.compile(r"(?<![\w-])sluice (?=[a-z])")
 
 
 class Commands(click.Group):
@@ -53,12 +72,11 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
-        del ctx
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"controlplane.cli.{cmd_name}")
         command: click.Command = module.command
-        return command
+        return as_plugin(command) if is_plugin(ctx) else command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without loading them."""
@@ -66,10 +84,24 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples of whoever is called."""
+        said = copy.copy(self)
+        said.epilog = PLUGIN_EPILOG if is_plugin(ctx) else EPILOG
+        click.Group.format_epilog(said, ctx, formatter)
+
+
+def as_plugin(command: click.Command) -> click.Command:
+    """Give a command whose examples call it as kubectl does."""
+    said = copy.copy(command)
+    said.epilog = _OUR_NAME.sub(f"{PLUGIN} ", command.epilog or "")
+    if isinstance(command, click.Group) and isinstance(said, click.Group):
+        said.commands = {name: as_plugin(one) for name, one in command.commands.items()}
+    return said
+
 
 @click.group(
     cls=Commands,
-    epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 def sluice() -> None:
@@ -78,15 +110,15 @@ def sluice() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command; every failure is one line on stderr."""
-    sys.exit(run(arguments))
+    sys.exit(run(arguments, program=Path(sys.argv[0]).stem))
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit code."""
+def run(arguments: Sequence[str] | None = None, *, program: str = "sluice") -> int:
+    """Run a command and give its exit code; `program` is the name that it was called by."""
     try:
         code = sluice.main(
             args=None if arguments is None else list(arguments),
-            prog_name="sluice",
+            prog_name=PLUGIN if program == PLUGIN_PROGRAM else "sluice",
             standalone_mode=False,
         )
     except click.UsageError as error:

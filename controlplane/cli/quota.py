@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from controlplane.cli.client import Client, policy_argument, quota_path, server_option
+from controlplane.cli.client import Client, quota_path
 from controlplane.cli.output import columns, emit, heading, note, output_option, pairs, since
 from controlplane.cli.sale import confirm
 from controlplane.cli.status import condition_rows, qualified, quota_note, show_quotas
+from controlplane.cli.target import (
+    Target,
+    namespace_option,
+    only_of,
+    policy_argument,
+    target_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,22 +72,23 @@ def consumer_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @command.command(
     name="list", epilog="\b\nExamples:\n  sluice quota list\n  sluice quota list -o json"
 )
-@server_option
+@target_options
+@namespace_option
 @output_option()
-def list_(server: str, output: str) -> None:
+def list_(target: Target, namespace: str | None, output: str) -> None:
     """List all quota policies."""
-    with Client(server) as client:
-        found = client.get("/quotas")
+    with Client(target) as client:
+        found = {"quotas": only_of(namespace, client.get("/quotas")["quotas"])}
     emit(found, output, lambda: show_quotas(found["quotas"]))
 
 
 @command.command(epilog="\b\nExamples:\n  sluice quota show shop/model-api")
+@target_options
 @policy_argument
-@server_option
 @output_option()
-def show(policy: str, server: str, output: str) -> None:
+def show(policy: str, target: Target, output: str) -> None:
     """Show one policy with its limits and conditions."""
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.get(quota_path(policy))
     emit(found, output, lambda: describe(found))
 
@@ -89,17 +97,17 @@ def show(policy: str, server: str, output: str) -> None:
     epilog='\b\nExamples:\n  sluice quota get shop/model-api --key "Bearer alice"\n'
     "  sluice quota get shop/model-api --limit per-key --consumer 3f9a0c2b11de00aa3f9a0c2b11de00aa"
 )
+@target_options
 @policy_argument
 @limit_option
 @consumer_options
-@server_option
 @output_option()
 def get(
     policy: str,
     limit: str | None,
     keys: Sequence[str],
     consumer: str | None,
-    server: str,
+    target: Target,
     output: str,
 ) -> None:
     """Show what one consumer has used, window by window.
@@ -107,7 +115,7 @@ def get(
     HELD is what requests under way have reserved. For a consumer with an override its numbers are
     shown.
     """
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.post(f"{quota_path(policy)}/get", meant(limit, keys, consumer))
     emit(found, output, lambda: show_counters(found))
 
@@ -116,19 +124,19 @@ def get(
     epilog='\b\nExamples:\n  sluice quota reset shop/model-api --key "Bearer alice"\n'
     "  sluice quota reset shop/model-api --limit per-key --all --yes"
 )
+@target_options
 @policy_argument
 @limit_option
 @consumer_options
 @click.option("--all", "everybody", is_flag=True, help="All consumers.")
 @click.option("--yes", is_flag=True, help="Do not ask before all consumers are reset.")
-@server_option
 @output_option()
 def reset(
     policy: str,
     limit: str | None,
     keys: Sequence[str],
     consumer: str | None,
-    server: str,
+    target: Target,
     output: str,
     *,
     everybody: bool,
@@ -147,7 +155,7 @@ def reset(
         named["all"] = True
     forgotten = 0
     path = f"{quota_path(policy)}/reset"
-    with Client(server) as client:
+    with Client(target) as client:
         while True:
             done = client.post(path, named)
             forgotten += done["forgotten"]
@@ -162,6 +170,7 @@ def reset(
     epilog="\b\nExamples:\n  sluice quota adjust shop/model-api --key k1 --give-back 500\n"
     "  sluice quota adjust shop/model-api --limit per-key --key k1 --charge 20"
 )
+@target_options
 @policy_argument
 @limit_option
 @consumer_options
@@ -171,7 +180,6 @@ def reset(
 @click.option(
     "--give-back", type=click.IntRange(1, MAX_UNITS), metavar="UNITS", help="Count so many fewer."
 )
-@server_option
 @output_option()
 def adjust(
     policy: str,
@@ -180,7 +188,7 @@ def adjust(
     consumer: str | None,
     charge: int | None,
     give_back: int | None,
-    server: str,
+    target: Target,
     output: str,
 ) -> None:
     """Charge a consumer units, or give some back.
@@ -192,7 +200,7 @@ def adjust(
         raise click.UsageError("give either --charge or --give-back")
     named = meant(limit, keys, consumer)
     named["units"] = charge if charge is not None else -(give_back or 0)
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.post(f"{quota_path(policy)}/adjust", named)
     emit(found, output, lambda: show_counters(found))
 
@@ -201,6 +209,7 @@ def adjust(
     epilog="\b\nExamples:\n  sluice quota top shop/model-api\n"
     "  sluice quota top shop/model-api --limit per-key --window per-key.2 --count 50"
 )
+@target_options
 @policy_argument
 @limit_option
 @click.option("--window", metavar="NAME", help="Of a limit with several; otherwise its first.")
@@ -211,10 +220,9 @@ def adjust(
     show_default=True,
     help="How many consumers.",
 )
-@server_option
 @output_option()
 def top(
-    policy: str, limit: str | None, window: str | None, count: int, server: str, output: str
+    policy: str, limit: str | None, window: str | None, count: int, target: Target, output: str
 ) -> None:
     """List the consumers that have used most.
 
@@ -223,7 +231,7 @@ def top(
     wanted: dict[str, str | int] = {"count": count}
     wanted |= {"limit": limit} if limit else {}
     wanted |= {"window": window} if window else {}
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.get(f"{quota_path(policy)}/top", **wanted)
     emit(found, output, lambda: show_top(found))
     for place in found["places"]:

@@ -12,9 +12,10 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from controlplane.cli.client import Client, sale_argument, sale_path, server_option
+from controlplane.cli.client import Client, sale_path
 from controlplane.cli.output import columns, console, emit, heading, output_option, pairs, since
 from controlplane.cli.status import condition_rows, qualified, sale_note, show_sales
+from controlplane.cli.target import Target, namespace_option, only_of, sale_argument, target_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,22 +43,23 @@ def command() -> None:
 @command.command(
     name="list", epilog="\b\nExamples:\n  sluice sale list\n  sluice sale list -o json"
 )
-@server_option
+@target_options
+@namespace_option
 @output_option()
-def list_(server: str, output: str) -> None:
+def list_(target: Target, namespace: str | None, output: str) -> None:
     """List all sales."""
-    with Client(server) as client:
-        found = client.get("/sales")
+    with Client(target) as client:
+        found = {"sales": only_of(namespace, client.get("/sales")["sales"])}
     emit(found, output, lambda: show_sales(found["sales"]))
 
 
 @command.command(epilog="\b\nExamples:\n  sluice sale show shop/laptop")
+@target_options
 @sale_argument
-@server_option
 @output_option()
-def show(sale: str, server: str, output: str) -> None:
+def show(sale: str, target: Target, output: str) -> None:
     """Show one sale with its conditions."""
-    with Client(server) as client:
+    with Client(target) as client:
         found = client.get(sale_path(sale))
     emit(found, output, lambda: describe(found))
 
@@ -66,8 +68,8 @@ def show(sale: str, server: str, output: str) -> None:
     epilog="\b\nExamples:\n  sluice sale watch shop/laptop\n"
     "  sluice sale watch shop/laptop --until SoldOut -o json"
 )
+@target_options
 @sale_argument
-@server_option
 @click.option(
     "--until", type=click.Choice(STATES), help="End with 0 as soon as the sale is in this state."
 )
@@ -79,13 +81,13 @@ def show(sale: str, server: str, output: str) -> None:
     help="Seconds between two looks.",
 )
 @click.option("-o", "--output", type=click.Choice(("text", "json")), default="text", help="Form.")
-def watch(sale: str, server: str, until: str | None, interval: float, output: str) -> None:
+def watch(sale: str, target: Target, until: str | None, interval: float, output: str) -> None:
     """Show a sale as it goes, until Ctrl-C.
 
     On a terminal one line is kept up to date; elsewhere each change is a line.
     """
     screen = console()
-    with Client(server) as client:
+    with Client(target) as client:
         looks = follow(client, sale, interval, until)
         if output == "text" and screen.is_terminal:
             with Live(console=screen, auto_refresh=False) as live:
@@ -114,30 +116,30 @@ def follow(
 
 
 @command.command(epilog="\b\nExamples:\n  sluice sale suspend shop/laptop")
+@target_options
 @sale_argument
-@server_option
-def suspend(sale: str, server: str) -> None:
+def suspend(sale: str, target: Target) -> None:
     """Answer everyone with `responses.suspended`; nothing is lost meanwhile."""
-    act(server, sale, "suspend", "suspended")
+    act(target, sale, "suspend", "suspended")
 
 
 @command.command(epilog="\b\nExamples:\n  sluice sale resume shop/laptop")
+@target_options
 @sale_argument
-@server_option
-def resume(sale: str, server: str) -> None:
+def resume(sale: str, target: Target) -> None:
     """Undo `suspend`; a sale that its manifest suspends stays so."""
-    act(server, sale, "resume", "resumed")
+    act(target, sale, "resume", "resumed")
 
 
 @command.command(
     epilog="\b\nExamples:\n  sluice sale set-limit shop/laptop 150\n"
     "  sluice sale set-limit shop/laptop --clear"
 )
+@target_options
 @sale_argument
 @click.argument("limit", metavar="[NUMBER]", type=click.IntRange(min=0), required=False)
-@server_option
 @click.option("--clear", is_flag=True, help="Leave the limit to the manifest again.")
-def set_limit(sale: str, limit: int | None, server: str, *, clear: bool) -> None:
+def set_limit(sale: str, limit: int | None, target: Target, *, clear: bool) -> None:
     """Set the limit by hand, whatever the manifest says, until it is cleared.
 
     Lowered below what is sold it stops selling and takes nothing back.
@@ -145,29 +147,29 @@ def set_limit(sale: str, limit: int | None, server: str, *, clear: bool) -> None
     if clear == (limit is not None):
         raise click.UsageError("give either a number or --clear")
     what = "limit as in the manifest" if limit is None else f"limit {limit} (by hand)"
-    act(server, sale, "limit", what, limit=limit)
+    act(target, sale, "limit", what, limit=limit)
 
 
 @command.command(epilog="\b\nExamples:\n  sluice sale restore shop/laptop")
+@target_options
 @sale_argument
-@server_option
-def restore(sale: str, server: str) -> None:
+def restore(sale: str, target: Target) -> None:
     """Go on with the books as they are, after BooksLost.
 
     Permits that a lost proxy gave in its last moment, and that nobody else knows, may then be sold
     a second time.
     """
-    act(server, sale, "restore", "books accepted, the sale goes on")
+    act(target, sale, "restore", "books accepted, the sale goes on")
 
 
 @command.command(epilog="\b\nExamples:\n  sluice sale reset shop/laptop --yes")
+@target_options
 @sale_argument
-@server_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def reset(sale: str, server: str, *, yes: bool) -> None:
+def reset(sale: str, target: Target, *, yes: bool) -> None:
     """Empty the books: everybody let in is forgotten, and passes are void."""
     confirm(f"Forget everybody let into {sale}, and sell all of it again?", yes=yes)
-    act(server, sale, "reset", "books are empty")
+    act(target, sale, "reset", "books are empty")
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -176,9 +178,9 @@ def confirm(question: str, *, yes: bool) -> None:
         click.confirm(question, abort=True, err=True)
 
 
-def act(server: str, sale: str, action: str, done: str, **fields: Any) -> None:
+def act(target: Target, sale: str, action: str, done: str, **fields: Any) -> None:
     """Do something to a sale, and say that it is done."""
-    with Client(server) as client:
+    with Client(target) as client:
         client.post(f"{sale_path(sale)}/{action}", fields)
     click.echo(f"{sale}: {done}")
 

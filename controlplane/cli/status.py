@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import click
 
-from controlplane.cli.client import Client, server_option
+from controlplane.cli.client import Client
 from controlplane.cli.output import columns, emit, heading, output_option, since
+from controlplane.cli.target import Target, target_options
 
 TYPES: Final = ("CDS", "EDS", "SDS", "ECDS", "LDS", "RDS")
 EPILOG: Final = """\
@@ -22,7 +23,7 @@ Examples:
 
 
 @click.command(name="status", epilog=EPILOG)
-@server_option
+@target_options
 @output_option()
 @click.option(
     "--versions", is_flag=True, help="Show the version of each type that a proxy has confirmed."
@@ -33,13 +34,13 @@ Examples:
     metavar="NAMESPACE/GATEWAY",
     help="First send once more what proxies of this gateway refused.",
 )
-def command(server: str, output: str, *, versions: bool, check: bool, retry: str | None) -> None:
+def command(target: Target, output: str, *, versions: bool, check: bool, retry: str | None) -> None:
     """Show gateways, proxies, sales, quotas, and what is wrong.
 
     Conditions are true only when the proxies have said so: PROXIES tells how many run the newest
     configuration of how many that are connected.
     """
-    with Client(server) as client:
+    with Client(target) as client:
         if retry:
             client.post(f"/gateways/{retry}/retry")
         found = client.get("/status")

@@ -32,6 +32,7 @@ from controlplane.kube.memory import (
     Put,
     Resumed,
 )
+from controlplane.kube.port_forward import PODS, PortForward
 from controlplane.kube.reflector import Rhythm, Target, reflect
 from controlplane.kube.resources import Key, Object, ResourceType, key_of, version_of
 from controlplane.kube.session import JSON_PATCH, MERGE_PATCH, Call, Session
@@ -43,6 +44,7 @@ __all__ = [
     "JSON_PATCH",
     "LEASES",
     "MERGE_PATCH",
+    "PODS",
     "Access",
     "AlreadyExistsError",
     "Bookmark",
@@ -63,6 +65,7 @@ __all__ = [
     "Listed",
     "NotFoundError",
     "Object",
+    "PortForward",
     "Put",
     "Reporter",
     "ResourceType",

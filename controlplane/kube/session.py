@@ -227,6 +227,32 @@ class Session:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise from_transport(call.what, self.server, error) from error
 
+    async def upgrade(
+        self, client: aiohttp.ClientSession, call: Call, protocol: str
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Make a request become a WebSocket on a client of the caller's: see `websocket`.
+
+        Raises:
+            UnauthorizedError: also after the credentials were read again.
+        """
+        configuration = self._access.configuration
+        for last in (False, True):
+            try:
+                return await client.ws_connect(
+                    f"{self.server}{call.path}?{urlencode(call.query)}",
+                    protocols=(protocol,),
+                    headers=await self._authorization(),
+                    ssl=self._client.rest_client.ssl_context,
+                    server_hostname=configuration.tls_server_name or None,
+                    proxy=configuration.proxy or None,
+                    proxy_headers=configuration.proxy_headers or None,
+                )
+            except UnauthorizedError:
+                if last:
+                    raise
+                await self._refresh()
+        raise AssertionError  # the loop returns or raises
+
     @asynccontextmanager
     async def _response(self, call: Call) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Send a request; a refused token is read again once, as it may have been replaced."""
