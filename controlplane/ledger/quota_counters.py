@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from controlplane.ledger.quota_keys import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+_T = TypeVar("_T")
+
+REFUSED: Final = 0
+"""The verdict on a take: refused. Any other is that it may pass."""
+ALL: Final = 1
+"""All meters let it pass, and so none of them tells how long it would have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,6 @@ class Meter:
     charge: int = 1
     hold: int = 0
 
-    def numbers(self) -> tuple[int, ...]:
-        """Give what follows spec and key in the script's arguments."""
-        return (self.charge, self.hold)
-
 
 @dataclass(frozen=True, slots=True)
 class Settle:
@@ -77,16 +80,17 @@ class Settle:
     held: int = 0
     charge: int = 0
 
-    def numbers(self) -> tuple[int, ...]:
-        """Give what follows spec and key in the script's arguments."""
-        return (self.slot, self.held, self.charge)
-
 
 @dataclass(frozen=True, slots=True)
 class Take:
     """One request: all of its meters are charged, or none. Their counters must differ."""
 
     meters: tuple[Meter, ...]
+
+    @property
+    def cost(self) -> tuple[tuple[Spec, int, int], ...]:
+        """What it is charged, whoever it is from."""
+        return tuple((meter.spec, meter.charge, meter.hold) for meter in self.meters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,35 +156,36 @@ class Batch:
         meters = [meter for item in items for meter in item.meters]
         for meter in meters:
             _check(meter)
-        specs = {spec: n for n, spec in enumerate(dict.fromkeys(m.spec for m in meters), 1)}
-        keys = {key: n for n, key in enumerate(dict.fromkeys(m.key for m in meters), 1)}
+        specs = _places(meter.spec for meter in meters)
+        keys = _places(meter.key for meter in meters)
+        costs = _places(item.cost for item in items if isinstance(item, Take))
         args: list[object] = [len(specs)]
         for spec in specs:
             args += spec.args()
+        args.append(len(costs))
+        for cost in costs:
+            args.append(len(cost))
+            for spec, charge, hold in cost:
+                args += [specs[spec], charge, hold]
         for item in items:
-            args += ["t" if isinstance(item, Take) else "s", len(item.meters)]
-            for meter in item.meters:
-                args += [specs[meter.spec], keys[meter.key], *meter.numbers()]
+            if isinstance(item, Take):
+                args += [costs[item.cost], *(keys[meter.key] for meter in item.meters)]
+                continue
+            args += [0, len(item.meters)]
+            for one in item.meters:
+                args += [specs[one.spec], keys[one.key], one.slot, one.held, one.charge]
         return cls(items, tuple(keys), tuple(map(str, args)))
 
     def read(self, reply: Sequence[Any]) -> Reply:
         """Read the script's reply; ValueError when it is not one to this batch."""
-        size = sum(1 + len(one.meters) * (4 if isinstance(one, Take) else 1) for one in self.items)
-        if len(reply) != size + 1:
-            raise ValueError(f"quota replied {len(reply)} numbers instead of {size + 1}")
-        numbers = iter(map(int, reply))
-        now_us = next(numbers)
-        answers: list[Answer] = []
-        for item in self.items:
-            allowed = next(numbers) == 1
-            if isinstance(item, Take):
-                readings = tuple(
-                    Reading(next(numbers), next(numbers), next(numbers), next(numbers))
-                    for _ in item.meters
-                )
-                answers.append(Taken(allowed, readings))
-            else:
-                answers.append(Settled(tuple(next(numbers) for _ in item.meters)))
+        numbers = iter([int(number) for number in reply])
+        try:
+            now_us = next(numbers)
+            answers = [_answer(item, numbers) for item in self.items]
+        except StopIteration:
+            raise ValueError(f"quota replied {len(reply)} numbers, which are too few") from None
+        if left := len(list(numbers)):
+            raise ValueError(f"quota replied {len(reply)} numbers, {left} too many")
         return Reply(now_us, tuple(answers))
 
 
@@ -233,6 +238,25 @@ class Counter:
         if self.a == start - span:
             earlier = self.b
         return ceil(earlier * (end - now_ms) / span) + used
+
+
+def _places(things: Iterable[_T]) -> dict[_T, int]:
+    """Give each its place among those that differ, from 1."""
+    return {thing: place for place, thing in enumerate(dict.fromkeys(things), 1)}
+
+
+def _answer(item: Item, numbers: Iterator[int]) -> Answer:
+    """Read the answer to an item; StopIteration where it ends too early."""
+    verdict = next(numbers)
+    if isinstance(item, Settlement):
+        return Settled(tuple([next(numbers) for _ in item.meters]))
+    readings = []
+    for meter in item.meters:
+        remaining, reset_ms = next(numbers), next(numbers)
+        wait_ms = 0 if verdict == ALL else next(numbers)
+        slot = next(numbers) if meter.hold else 0
+        readings.append(Reading(remaining, reset_ms, wait_ms, slot))
+    return Taken(verdict != REFUSED, tuple(readings))
 
 
 def _check(meter: Meter | Settle) -> None:

@@ -1,13 +1,15 @@
 -- quota: charges requests to their counters, and settles what was reserved for them.
 -- KEYS  the counters that this run touches, each once
 -- ARGV  S, then S specs of 6: kind, amount, span, burst, ttl_ms, mode
---       then items: 't', n, and n meters of 4: spec, key, charge, hold          (take)
---                   's', n, and n meters of 5: spec, key, slot, held, charge    (settle)
+--       C, then C costs: n, and n meters of 3: spec, charge, hold
+--       then items: c, and for each meter of cost c its key                     (take)
+--                   0, n, and n meters of 5: spec, key, slot, held, charge      (settle)
 --       kind: f fixed window, s sliding window, b token bucket, c calendar. span: a window's length
 --       in ms; for c the borders of windows, ascending, joined by ','. burst: a bucket's capacity.
---       ttl_ms: the life of a reservation. mode: e enforces, w watches. spec, key: places from 1.
+--       ttl_ms: the life of a reservation. mode: e enforces, w watches. spec, key, c: places from 1.
 -- Reply {now_us, then for each item
---       take: 1 or 0 (refused), and for each meter: remaining, reset_ms, wait_ms, slot
+--       take: 1 (all meters let it through), 2 (only such as watch do not) or 0 (refused), and for
+--       each meter: remaining, reset_ms, unless 1: wait_ms, if there is a hold: slot
 --       settle: 1, and for each meter: remaining}
 --
 -- A counter is one string 'a b c', followed by ' e=s' for each slot of reservations: s units that
@@ -53,14 +55,27 @@ for i = 2, item - 1, 6 do
   end
 end
 
--- Reads counter k into its places in st, moved on to the present. These are, from j = 6k - 5 on:
--- a, b, c, the slots as text, the units in them, and once it was changed how many ms it lives.
+-- So is each cost: numbers for words, and for a spec the place where it stands. The table leads to
+-- the first meter of each; the place before it tells where the last one ends.
+local costs = {false}
+item = item + 1
+for c = 1, argv[item - 1] + 0 do
+  local last = item + argv[item] * 3
+  for m = item + 1, last, 3 do
+    argv[m], argv[m + 1], argv[m + 2] = argv[m] * 6 - 4, argv[m + 1] + 0, argv[m + 2] + 0
+  end
+  argv[item], costs[c], item = last, item + 1, last + 1
+end
+
+-- Reads counter k into its places in st, moved on to the present. These are, from j = 7k - 6 on:
+-- a, b, c, the slots as text, the units in them, once it was changed its spec, and whether its life
+-- in Redis is right as it is.
 local function look(st, j, text, argv, i, now, now_us)
   if text == nil then error('quota: there are not so many keys') end
   local kind, from = argv[i], argv[i + 2]
   local a, b, c, slots
   if text then a, b, c, slots = string.match(text, '^(%d+) (%d+) (%d+)(.*)$') end
-  local held = 0
+  local held, lives = 0, false
   if not a then -- new, or not ours
     a, b, c, slots = kind == 'b' and now_us or from, 0, 0, ''
   else
@@ -75,6 +90,8 @@ local function look(st, j, text, argv, i, now, now_us)
     elseif a ~= from then
       c = kind == 's' and a == from + from - argv[i + 3] and b or 0
       a, b = from, 0
+    else
+      lives = kind ~= 'c' and slots == '' -- windows of a calendar may turn out longer
     end
     if slots ~= '' then
       local alive = ''
@@ -87,7 +104,8 @@ local function look(st, j, text, argv, i, now, now_us)
       slots = alive
     end
   end
-  st[j], st[j + 1], st[j + 2], st[j + 3], st[j + 4], st[j + 5] = a, b, c, slots, held, false
+  st[j], st[j + 1], st[j + 2], st[j + 3], st[j + 4], st[j + 5], st[j + 6] =
+    a, b, c, slots, held, false, lives
 end
 
 -- Units left; below zero when more were charged than there are.
@@ -161,86 +179,92 @@ end
 
 local stored = call('MGET', unpack(KEYS))
 -- A table made with its places need not grow; these suffice for a take of one meter.
-local st = {false, false, false, false, false, false}
-local reply, r = {now_us, nil, nil, nil, nil, nil}, 1
+local st = {false, false, false, false, false, false, false}
+local reply, r, rooms, waits = {now_us, nil, nil, nil}, 1, {}, {}
 local count = #argv
 while item < count do
-  local what, first = argv[item], item + 2
-  local answer = r + 1
+  local cost, answer = costs[argv[item] + 0], r + 1
   r = answer
-  if what == 't' then
-    item = first + argv[item + 1] * 4
-    local allowed = 1
-    for m = first, item - 1, 4 do
-      local i, j = argv[m] * 6 - 4, argv[m + 1] * 6 - 5
-      if not st[j] then look(st, j, stored[argv[m + 1] + 0], argv, i, now, now_us) end
-      local units = argv[m + 2] + argv[m + 3]
+  if cost then
+    local last, at, verdict = argv[cost - 1], item, 1
+    for m = cost, last, 3 do
+      at = at + 1
+      local i, k = argv[m], argv[at] + 0
+      local j = k * 7 - 6
+      argv[at] = j
+      if not st[j] then look(st, j, stored[k], argv, i, now, now_us) end
+      local units, room = argv[m + 1] + argv[m + 2], left(st, j, argv, i, now)
       if units < 1 then units = 1 end
-      local room, waits = left(st, j, argv, i, now), 0
+      rooms[m], waits[m] = room, 0
       if room < units then
-        waits = wait(st, j, argv, i, now, units)
-        if argv[i + 5] == 'e' then allowed = 0 end
+        waits[m] = wait(st, j, argv, i, now, units)
+        if argv[i + 5] == 'e' then verdict = 0 elseif verdict == 1 then verdict = 2 end
       end
-      reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = room, 0, waits, 0
-      r = r + 4
     end
-    reply[answer] = allowed
-    local at = answer
-    for m = first, item - 1, 4 do
-      local i, j = argv[m] * 6 - 4, argv[m + 1] * 6 - 5
-      local room, changed = reply[at + 1], false
-      if allowed == 1 and reply[at + 3] == 0 then
-        local charge, hold = argv[m + 2] + 0, argv[m + 3] + 0
+    reply[answer] = verdict
+    at = item
+    for m = cost, last, 3 do
+      at = at + 1
+      local i, j, charge, hold, room, slot = argv[m], argv[at], argv[m + 1], argv[m + 2], rooms[m], 0
+      if verdict > 0 and waits[m] == 0 and charge + hold > 0 then
         st[j + 1] = st[j + 1] + (argv[i] == 'b' and charge * argv[i + 2] or charge)
         if hold > 0 then
           -- Slots end at quarters of a life, so that there are few, and none too early.
           local quarter = argv[i + 4] / 4
           if quarter == 0 then error('quota: units held without an end') end
-          local slot = math.floor(math.ceil((now + argv[i + 4]) / quarter) * quarter + 0.5)
+          slot = math.floor(math.ceil((now + argv[i + 4]) / quarter) * quarter + 0.5)
           shift(st, j, string.format('%.0f', slot), hold)
-          reply[at + 4] = slot
         end
         room = room - charge - hold
-        changed = charge + hold > 0
+        st[j + 5] = i
       end
-      local ends = reset(st, j, argv, i, now)
-      if changed then
-        st[j + 5] = argv[i] == 's' and ends + argv[i + 3] - argv[i + 2] or ends
+      reply[r + 1], reply[r + 2] = room > 0 and room or 0, reset(st, j, argv, i, now)
+      r = r + 2
+      if verdict ~= 1 then
+        r = r + 1
+        reply[r] = waits[m]
       end
-      reply[at + 1] = room > 0 and room or 0
-      reply[at + 2] = ends
-      at = at + 4
+      if hold > 0 then
+        r = r + 1
+        reply[r] = slot
+      end
     end
-  elseif what == 's' then
+    item = at + 1
+  elseif argv[item] == '0' then
+    local first = item + 2
     item = first + argv[item + 1] * 5
     reply[answer] = 1
     for m = first, item - 1, 5 do
-      local i, j = argv[m] * 6 - 4, argv[m + 1] * 6 - 5
-      if not st[j] then look(st, j, stored[argv[m + 1] + 0], argv, i, now, now_us) end
+      local i, k = argv[m] * 6 - 4, argv[m + 1] + 0
+      local j = k * 7 - 6
+      if not st[j] then look(st, j, stored[k], argv, i, now, now_us) end
       local given = shift(st, j, argv[m + 2], -argv[m + 3])
       local used, charge = st[j + 1], argv[m + 4] + 0
       st[j + 1] = math.max(0, used + (argv[i] == 'b' and charge * argv[i + 2] or charge))
-      if given ~= 0 or st[j + 1] ~= used then
-        local ends = reset(st, j, argv, i, now)
-        st[j + 5] = argv[i] == 's' and ends + argv[i + 3] - argv[i + 2] or ends
-      end
+      if given ~= 0 or st[j + 1] ~= used then st[j + 5] = i end
       r = r + 1
       reply[r] = math.max(0, left(st, j, argv, i, now))
     end
   else
-    error('quota: there is no item ' .. what)
+    error('quota: there is no cost ' .. argv[item])
   end
 end
 
 for k = 1, #KEYS do
-  local j = k * 6 - 5
-  local ms, slots = st[j + 5], st[j + 3]
-  if ms then
-    if slots ~= '' then
+  local j = k * 7 - 6
+  local i, slots = st[j + 5], st[j + 3]
+  if i then
+    local a, b, c = st[j], st[j + 1], st[j + 2]
+    -- The short way for numbers that fit in 64 bits: debts may be longer.
+    local text = string.format(b + c < 1e18 and '%d %d %d' or '%.0f %.0f %.0f', a, b, c)
+    if st[j + 6] and slots == '' then
+      call('SET', KEYS[k], text, 'KEEPTTL')
+    else
+      local ms = reset(st, j, argv, i, now)
+      if argv[i] == 's' then ms = ms + argv[i + 3] - argv[i + 2] end
       for e in string.gmatch(slots, ' (%d+)=') do ms = math.max(ms, e - now) end
+      call('SET', KEYS[k], text .. slots, 'PX', string.format('%d', ms + 1000))
     end
-    call('SET', KEYS[k], string.format('%.0f %.0f %.0f', st[j], st[j + 1], st[j + 2]) .. slots,
-      'PX', string.format('%.0f', ms + 1000))
   end
 end
 return reply

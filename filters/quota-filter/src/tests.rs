@@ -170,12 +170,17 @@ impl Rig {
 }
 
 /// A take that was allowed, of one meter.
-fn allowed(remaining: i64, slot: i64) -> [i64; 5] {
-    [1, remaining, HOUR_MS, 0, slot]
+fn allowed(remaining: i64) -> [i64; 3] {
+    [1, remaining, HOUR_MS]
 }
 
-fn refused(wait_ms: i64) -> [i64; 5] {
-    [0, 0, HOUR_MS, wait_ms, 0]
+/// The same, where units were reserved.
+fn reserved(remaining: i64, slot: i64) -> [i64; 4] {
+    [1, remaining, HOUR_MS, slot]
+}
+
+fn refused(wait_ms: i64) -> [i64; 4] {
+    [0, 0, HOUR_MS, wait_ms]
 }
 
 /// Which requests were answered, with which status and detail.
@@ -195,14 +200,20 @@ fn resumed(calls: Vec<Call>) -> Vec<ContextId> {
     calls.into_iter().filter_map(resumed).collect()
 }
 
-/// What was sent to Redis: the arguments of each run behind its rules, joined by spaces.
+/// What was sent to Redis: of each run the costs (meters; rule, charge and hold of each), and behind a
+/// bar its items.
 fn runs(calls: Vec<Call>) -> Vec<String> {
     let run = |call| match call {
         Call::GrpcSend { message, .. } => {
             let text = String::from_utf8(message).unwrap();
             let words: Vec<_> = text.split("\r\n").filter(|w| !w.starts_with(['$', '*'])).collect();
-            let items = words.iter().position(|word| ["t", "s"].contains(word))?;
-            Some(words[items..].join(" ").trim_end().to_owned())
+            let script = words.iter().position(|word| *word == "EVALSHA")?;
+            let number = |at: usize| words[at].parse::<usize>().unwrap();
+            let rules = script + 3 + number(script + 2);
+            let costs = rules + 1 + 6 * number(rules);
+            let items = (0..number(costs)).fold(costs + 1, |at, _| at + 1 + 3 * number(at));
+            let (costs, items) = (words[costs + 1..items].join(" "), words[items..].join(" "));
+            Some(format!("{costs} | {}", items.trim_end()))
         }
         _ => None,
     };

@@ -1,7 +1,7 @@
 //! One run of the script: what is asked, and what comes back.
 //!
-//! A run carries the requests that gathered and the settlements that wait. Counters and the rules
-//! they count by are named once each, however many requests share them.
+//! A run carries the requests that gathered and the settlements that wait. Counters, the rules they
+//! count by, and what requests cost are named once each, however many requests share them.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -60,37 +60,58 @@ impl Arguments for Command {
     }
 }
 
-/// The keys and rules of a run, each once, and for each meter where its own stand, from 1.
+/// The keys, rules and costs of a run, each once, and where those of each meter and request stand.
+/// Places count from 1.
 struct Index<'a> {
     keys: Vec<&'a str>,
     specs: Vec<&'a Rc<Spec>>,
-    places: Vec<(i64, i64)>,
+    /// The meters of a request of each cost, and the rule of each of them.
+    costs: Vec<&'a [Meter]>,
+    rules: Vec<i64>,
+    /// Rule and key of each due of the settlements.
+    dues: Vec<(i64, i64)>,
+    /// The cost of each request.
+    takes: Vec<i64>,
+    /// The key of each of their meters.
+    meters: Vec<i64>,
 }
 
 impl<'a> Index<'a> {
     fn new(matter: &Matter<'a>, hashing: &Keyed) -> Self {
-        let mut index = Self { keys: Vec::new(), specs: Vec::new(), places: Vec::new() };
+        let mut index = Self {
+            keys: Vec::new(),
+            specs: Vec::new(),
+            costs: Vec::new(),
+            rules: Vec::new(),
+            dues: Vec::new(),
+            takes: Vec::with_capacity(matter.takes.len()),
+            meters: Vec::new(),
+        };
         let mut known = HashMap::with_hasher(hashing.clone());
         for due in matter.settlements.iter().copied().flatten() {
-            index.add(&mut known, &due.spec, &due.counter);
+            let places = (index.spec(&due.spec), index.key(&mut known, &due.counter));
+            index.dues.push(places);
         }
-        for meter in matter.takes.iter().copied().flatten() {
-            index.add(&mut known, &meter.spec, &meter.counter);
+        for meters in matter.takes.iter().copied() {
+            let cost = index.cost(meters);
+            index.takes.push(cost);
+            for meter in meters {
+                let key = index.key(&mut known, &meter.counter);
+                index.meters.push(key);
+            }
         }
         index
     }
 
-    fn add(
-        &mut self,
-        known: &mut HashMap<&'a str, i64, Keyed>,
-        spec: &'a Rc<Spec>,
-        counter: &'a str,
-    ) {
+    fn key(&mut self, known: &mut HashMap<&'a str, i64, Keyed>, counter: &'a str) -> i64 {
         let keys = &mut self.keys;
-        let key = *known.entry(counter).or_insert_with(|| {
+        *known.entry(counter).or_insert_with(|| {
             keys.push(counter);
             keys.len() as i64
-        });
+        })
+    }
+
+    fn spec(&mut self, spec: &'a Rc<Spec>) -> i64 {
         // Rules come out of the parameters, where each stands once: only those of replaced
         // parameters are others and yet the same.
         let same = self.specs.iter().position(|seen| Rc::ptr_eq(seen, spec));
@@ -99,8 +120,29 @@ impl<'a> Index<'a> {
             self.specs.push(spec);
             self.specs.len() - 1
         });
-        self.places.push((place as i64 + 1, key));
+        place as i64 + 1
     }
+
+    fn cost(&mut self, meters: &'a [Meter]) -> i64 {
+        let place = self.costs.iter().position(|seen| costs_the_same(seen, meters));
+        let place = place.unwrap_or_else(|| {
+            self.costs.push(meters);
+            for meter in meters {
+                let rule = self.spec(&meter.spec);
+                self.rules.push(rule);
+            }
+            self.costs.len() - 1
+        });
+        place as i64 + 1
+    }
+}
+
+/// Whether two requests are charged the same by the same rules, whoever they are from.
+fn costs_the_same(one: &[Meter], other: &[Meter]) -> bool {
+    let alike = |(one, other): (&Meter, &Meter)| {
+        Rc::ptr_eq(&one.spec, &other.spec) && (one.charge, one.hold) == (other.charge, other.hold)
+    };
+    one.len() == other.len() && one.iter().zip(other).all(alike)
 }
 
 /// Makes the command of a run out of the one that `begin` makes of its keys, with
@@ -126,26 +168,33 @@ fn write(matter: &Matter<'_>, index: &Index<'_>, redis_ms: Option<u64>, into: &m
     for spec in &index.specs {
         write_spec(spec, redis_ms, into);
     }
-    let mut places = index.places.iter().copied();
+    into.number(index.costs.len() as i64);
+    let mut rules = index.rules.iter();
+    for meters in &index.costs {
+        into.number(meters.len() as i64);
+        for (meter, rule) in meters.iter().zip(&mut rules) {
+            into.number(*rule);
+            into.number(int(meter.charge));
+            into.number(int(meter.hold));
+        }
+    }
+    let mut places = index.dues.iter();
     for dues in &matter.settlements {
-        into.text(b"s");
+        into.number(0);
         into.number(dues.len() as i64);
         for (due, (spec, key)) in dues.iter().zip(&mut places) {
-            into.number(spec);
-            into.number(key);
+            into.number(*spec);
+            into.number(*key);
             into.number(int(due.slot));
             into.number(int(due.held));
             into.number(due.charge);
         }
     }
-    for meters in &matter.takes {
-        into.text(b"t");
-        into.number(meters.len() as i64);
-        for (meter, (spec, key)) in meters.iter().zip(&mut places) {
-            into.number(spec);
-            into.number(key);
-            into.number(int(meter.charge));
-            into.number(int(meter.hold));
+    let mut keys = index.meters.iter();
+    for (meters, cost) in matter.takes.iter().zip(&index.takes) {
+        into.number(*cost);
+        for key in keys.by_ref().take(meters.len()) {
+            into.number(*key);
         }
     }
 }
@@ -234,28 +283,31 @@ impl Reader<'_> {
     }
 
     fn ruling(&mut self, meters: &[Meter]) -> Result<Ruling, String> {
-        let allowed = match self.number()? {
-            0 => false,
-            1 => true,
-            _ => return Err(self.wrong("is neither 1, allowed, nor 0, refused")),
+        let (allowed, by_all) = match self.number()? {
+            0 => (false, false),
+            1 => (true, true),
+            2 => (true, false),
+            _ => return Err(self.wrong("is none of 0 to 2, refused or allowed")),
         };
         let mut readings = Vec::with_capacity(meters.len());
-        let mut refused = false;
+        let (mut watched, mut refused) = (false, false);
         for meter in meters {
             let reading = Reading {
                 remaining: self.number()?,
                 reset_ms: self.number()?,
-                wait_ms: self.number()?,
-                slot: self.number()?,
+                wait_ms: if by_all { 0 } else { self.number()? },
+                slot: if meter.hold > 0 { self.number()? } else { 0 },
             };
             let reserved = allowed && meter.hold > 0 && reading.wait_ms == 0;
             if reserved != (reading.slot > 0) {
                 return Err(self.wrong("is a reservation that was not asked for, or lacks one"));
             }
-            refused |= reading.wait_ms > 0 && !meter.spec.watch;
+            let waits = reading.wait_ms > 0;
+            refused |= waits && !meter.spec.watch;
+            watched |= waits && meter.spec.watch;
             readings.push(reading);
         }
-        if allowed == refused {
+        if allowed == refused || (allowed && by_all == watched) {
             return Err(self.wrong("ends a ruling that its counters contradict"));
         }
         Ok(Ruling { allowed, readings })

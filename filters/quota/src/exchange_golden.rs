@@ -124,11 +124,18 @@ fn the_reply_to_each_run() {
         let heard = decode(&reply, matter).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(heard.time_us, SOME as u64);
         let mut again = Vec::new();
-        for ruling in &heard.rulings {
-            again.push(i64::from(ruling.allowed));
-            for reading in &ruling.readings {
+        for (ruling, meters) in heard.rulings.iter().zip(&matter.takes) {
+            let waits = ruling.readings.iter().any(|reading| reading.wait_ms > 0);
+            again.push(match (ruling.allowed, waits) {
+                (true, false) => 1,
+                (true, true) => 2,
+                (false, _) => 0,
+            });
+            for (reading, meter) in ruling.readings.iter().zip(*meters) {
                 let Reading { remaining, reset_ms, wait_ms, slot } = *reading;
-                again.extend([remaining, reset_ms, wait_ms, slot].map(|n| n as i64));
+                again.extend([remaining, reset_ms].map(|n| n as i64));
+                again.extend(waits.then_some(wait_ms as i64));
+                again.extend((meter.hold > 0).then_some(slot as i64));
             }
         }
         // The time and the settlements come first.

@@ -48,9 +48,10 @@ fn each_counter_and_each_rule_is_named_once() {
     let (keys, arguments) = written(&matter, None);
     assert_eq!(keys, ["k3", "k9", "k1", "k2"]);
     let expected = "3 f 100 60000 0 0 e f 100 60000 0 600000 e f 100 60000 0 0 w \
-        s 2 1 1 900 5 -4 1 2 900 5 7 \
-        t 2 1 3 1 0 2 3 2 30 \
-        t 3 1 4 1 0 3 1 1 0 1 3 3 0";
+        2 2 1 1 0 2 2 30 3 1 1 0 3 1 0 1 3 0 \
+        0 2 1 1 900 5 -4 1 2 900 5 7 \
+        1 3 3 \
+        2 4 1 3";
     assert_eq!(arguments.join(" "), expected);
 }
 
@@ -67,7 +68,7 @@ fn every_kind_is_told_with_its_numbers() {
     assert_eq!(
         arguments.join(" "),
         "3 b 100 60000 20 0 e s 100 60000 0 0 e c 100 432000000,518400000 0 0 e \
-         t 3 1 1 1 0 2 2 1 0 3 3 1 0"
+         1 3 1 1 0 2 1 0 3 1 0 1 1 2 3"
     );
     let (_, all) = written(&matter, None);
     assert_eq!(all[15].split(',').count(), 9, "{all:?}");
@@ -92,8 +93,7 @@ fn each_request_gets_its_ruling() {
     let (first, second) = ([meter("a", 1, 0), meter("b", 1, 9)], [meter("a", 1, 0), watching("c")]);
     let dues = [due("a", &first[0].spec, 1)];
     let matter = Matter { takes: vec![&first, &second], settlements: vec![&dues] };
-    let answer =
-        reply(&[77, 1, 40, 1, 39, 500, 0, 0, 90, 600, 0, 8_000, 0, 0, 500, 500, 0, 5, 600, 0, 0]);
+    let answer = reply(&[77, 1, 40, 1, 39, 500, 90, 600, 8_000, 0, 0, 500, 500, 5, 600, 0]);
     let heard = decode(&answer, &matter).unwrap();
     assert_eq!(heard.time_us, 77);
     let reading =
@@ -109,7 +109,7 @@ fn each_request_gets_its_ruling() {
 fn what_only_watches_may_refuse_a_request_that_passes() {
     let meters = [meter("a", 1, 0), watching("b")];
     let matter = Matter { takes: vec![&meters], settlements: vec![] };
-    let heard = decode(&reply(&[7, 1, 9, 500, 0, 0, 0, 500, 500, 0]), &matter).unwrap();
+    let heard = decode(&reply(&[7, 2, 9, 500, 0, 0, 500, 500]), &matter).unwrap();
     assert!(heard.rulings[0].allowed);
 }
 
@@ -121,18 +121,23 @@ fn a_reply_that_is_not_what_was_agreed_is_an_error_in_one_line() {
     let takes: Matter<'_> = Matter { takes: vec![&meters], settlements: vec![] };
     let holds = Matter { takes: vec![&held], settlements: vec![] };
     let settles = Matter { takes: vec![], settlements: vec![&dues] };
-    let wrong: [(&Matter<'_>, Value, &str); 14] = [
+    let watched = [watching("a")];
+    let watches = Matter { takes: vec![&watched], settlements: vec![] };
+    let wrong: [(&Matter<'_>, Value, &str); 17] = [
         (&takes, Value::Nil, "no list"),
         (&takes, reply(&[]), "item 1 is no whole number"),
-        (&takes, reply(&[7, 1, 9, 500, 0]), "item 6 is no whole number"),
-        (&takes, reply(&[7, 1, 9, 500, 0, 0, 3]), "item 7 is one too many"),
-        (&takes, reply(&[7, 2, 9, 500, 0, 0]), "item 2 is neither"),
-        (&takes, reply(&[7, 1, -1, 500, 0, 0]), "item 3 is no whole number"),
-        (&takes, reply(&[7, 1, 9, 500, 20, 0]), "contradict"),
-        (&takes, reply(&[7, 0, 9, 500, 0, 0]), "contradict"),
-        (&takes, reply(&[7, 1, 9, 500, 0, 4]), "reservation"),
-        (&holds, reply(&[7, 1, 9, 500, 0, 0]), "reservation"),
+        (&takes, reply(&[7, 1, 9]), "item 4 is no whole number"),
+        (&takes, reply(&[7, 0, 9, 500]), "item 5 is no whole number"),
+        (&takes, reply(&[7, 1, 9, 500, 0]), "item 5 is one too many"),
+        (&takes, reply(&[7, 3, 9, 500]), "item 2 is none of"),
+        (&takes, reply(&[7, 1, -1, 500]), "item 3 is no whole number"),
+        (&takes, reply(&[7, 2, 9, 500, 20]), "contradict"),
+        (&takes, reply(&[7, 2, 9, 500, 0]), "contradict"),
+        (&takes, reply(&[7, 0, 9, 500, 0]), "contradict"),
+        (&watches, reply(&[7, 0, 9, 500, 20]), "contradict"),
+        (&holds, reply(&[7, 1, 9, 500, 0]), "reservation"),
         (&holds, reply(&[7, 0, 9, 500, 20, 4]), "reservation"),
+        (&holds, reply(&[7, 1, 9, 500]), "item 5 is no whole number"),
         (&settles, reply(&[7, 0, 9]), "no settlement's 1"),
         (&settles, reply(&[7, 1]), "item 3 is no whole number"),
         (&takes, Value::Array(vec![Value::Bulk(b"7".to_vec())]), "item 1 is no whole number"),
@@ -157,7 +162,10 @@ proptest! {
             Matter { takes: vec![&meters[..]; takes], settlements: vec![&dues[..]; settles] };
         if let Ok(reply) = decode(&reply(&numbers), &matter) {
             prop_assert_eq!(reply.rulings.len(), takes);
-            prop_assert_eq!(numbers.len(), 1 + takes * 9 + settles * 2);
+            let known = reply.rulings.iter().filter(|ruling| {
+                ruling.allowed // none of these only watches
+            });
+            prop_assert_eq!(numbers.len(), 1 + takes * 8 - known.count() * 2 + settles * 2);
         }
     }
 
@@ -179,16 +187,22 @@ proptest! {
         let unique: std::collections::HashSet<_> = keys.iter().collect();
         prop_assert_eq!(unique.len(), keys.len());
         let specs: usize = arguments[0].parse().unwrap();
-        let mut items = arguments[1 + 6 * specs..].iter();
+        let mut items =
+            arguments[1 + 6 * specs..].iter().map(|word| word.parse::<usize>().unwrap());
+        let mut next = || items.next().unwrap();
+        let costs: Vec<Vec<[usize; 3]>> = (0..next())
+            .map(|_| (0..next()).map(|_| [next(), next(), next()]).collect())
+            .collect();
+        for (place, cost) in costs.iter().enumerate() {
+            prop_assert!(!costs[..place].contains(cost));
+        }
         for request in &meters {
-            prop_assert_eq!(items.next().unwrap(), "t");
-            prop_assert_eq!(items.next().unwrap(), &request.len().to_string());
-            for meter in request {
-                let mut place = || items.next().unwrap().parse::<usize>().unwrap();
-                let (spec, key) = (place(), place());
+            let cost = &costs[next() - 1];
+            prop_assert_eq!(cost.len(), request.len());
+            for (meter, [spec, charge, hold]) in request.iter().zip(cost) {
                 prop_assert_eq!(&arguments[1 + 6 * (spec - 1) + 1], &meter.spec.amount.to_string());
-                prop_assert_eq!(&*keys[key - 1], &*meter.counter);
-                prop_assert_eq!((place(), place()), (1, 0));
+                prop_assert_eq!(&*keys[next() - 1], &*meter.counter);
+                prop_assert_eq!((*charge, *hold), (1, 0));
             }
         }
         prop_assert_eq!(items.next(), None);

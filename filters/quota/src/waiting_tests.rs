@@ -42,8 +42,9 @@ fn reply(all: &Waiting<u32>, flight: u64, refused: &[u32]) -> Outcome {
         let allowed = !refused.contains(&guest.request);
         numbers.push(i64::from(allowed));
         for meter in &guest.meters {
-            let slot = if allowed && meter.hold > 0 { 9_000 } else { 0 };
-            numbers.extend([4, 700, if allowed { 0 } else { 700 }, slot]);
+            numbers.extend([4, 700]);
+            numbers.extend((!allowed).then_some(700));
+            numbers.extend((meter.hold > 0).then_some(if allowed { 9_000 } else { 0 }));
         }
     }
     Outcome::Reply(Value::Array(numbers.into_iter().map(Value::Int).collect()))

@@ -19,8 +19,14 @@ def test_what_the_script_could_not_keep_is_not_sent() -> None:
 
 
 def test_a_reply_of_another_shape_is_an_error() -> None:
-    with pytest.raises(ValueError, match="5 numbers instead of 6"):
-        Batch.of(Take((Meter(SPEC, "k"),))).read([1, 2, 3, 4, 5])
+    batch = Batch.of(Take((Meter(SPEC, "k"),)))
+    assert batch.read([1, 0, 3, 4, 5]).now_us == 1
+    for reply, wrong in (
+        ([1, 0, 3, 4], "4 numbers, which are too few"),
+        ([1, 1, 3, 4, 5], "1 too many"),
+    ):
+        with pytest.raises(ValueError, match=wrong):
+            batch.read(reply)
 
 
 def test_a_key_is_read_as_it_was_written() -> None:

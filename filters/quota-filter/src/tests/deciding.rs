@@ -6,8 +6,8 @@ use super::*;
 fn a_request_below_the_limit_passes_and_its_response_tells_of_it() {
     let mut rig = Rig::serving(&requests());
     assert_eq!(rig.request(7, "anna"), Action::Pause);
-    assert_eq!(runs(fake::take_calls()), ["t 1 1 1 1 0"]);
-    rig.reply(&allowed(9, 0));
+    assert_eq!(runs(fake::take_calls()), ["1 1 1 0 | 1 1"]);
+    rig.reply(&allowed(9));
     assert_eq!(resumed(fake::take_calls()), [7]);
     let headers = rig.respond(7, "200", &["{}"]);
     let told = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -61,12 +61,12 @@ fn who_gathers_while_a_run_is_under_way_leaves_in_the_next_one() {
     for request in 10..14 {
         assert_eq!(rig.request(request, &format!("key-{request}")), Action::Pause);
     }
-    assert_eq!(runs(fake::take_calls()), ["t 1 1 1 1 0"]);
-    rig.reply(&allowed(9, 0));
+    assert_eq!(runs(fake::take_calls()), ["1 1 1 0 | 1 1"]);
+    rig.reply(&allowed(9));
     let calls = fake::take_calls();
-    assert_eq!(runs(calls.clone()), ["t 1 1 1 1 0 t 1 1 2 1 0 t 1 1 3 1 0"]);
+    assert_eq!(runs(calls.clone()), ["1 1 1 0 | 1 1 1 2 1 3"]);
     assert_eq!(resumed(calls), [10]);
-    rig.reply(&[allowed(9, 0), refused(5_000), allowed(9, 0)].concat());
+    rig.reply(&[&allowed(9)[..], &refused(5_000), &allowed(9)].concat());
     let calls = fake::take_calls();
     assert_eq!(resumed(calls.clone()), [11, 13]);
     assert_eq!(answers(calls), [(12, 429, "sluice_limited".to_owned())]);
@@ -76,7 +76,7 @@ fn who_gathers_while_a_run_is_under_way_leaves_in_the_next_one() {
 fn a_limit_that_only_watches_refuses_nobody_and_is_not_told_of() {
     let mut rig = Rig::serving(&document(&[limit("per-key", "null", r#""shadow": true,"#)], ALL));
     rig.request(7, "anna");
-    rig.reply(&[1, 0, HOUR_MS, 500, 0]);
+    rig.reply(&[2, 0, HOUR_MS, 500]);
     assert_eq!(resumed(fake::take_calls()), [7]);
     assert_eq!(rig.respond(7, "200", &["{}"]), []);
     rig.tick(200);
@@ -162,8 +162,8 @@ fn who_comes_before_redis_was_heard_waits_and_is_asked_about_then() {
     rig.receive(b"*0\r\n");
     fake::take_calls();
     rig.receive(format!("$64\r\n{}\r\n", "0f".repeat(32)).as_bytes());
-    assert_eq!(runs(fake::take_calls()), ["t 1 1 1 1 0"]);
-    rig.reply(&allowed(9, 0));
+    assert_eq!(runs(fake::take_calls()), ["1 1 1 0 | 1 1"]);
+    rig.reply(&allowed(9));
     assert_eq!(resumed(fake::take_calls()), [7]);
 }
 

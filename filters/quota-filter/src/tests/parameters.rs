@@ -16,19 +16,19 @@ fn parameters_that_are_wrong_are_refused_in_one_line() {
 fn what_is_known_survives_new_parameters() {
     let rig = Rig::serving(&tokens());
     rig.request(7, "anna");
-    rig.reply(&allowed(5, 900_000));
+    rig.reply(&reserved(5, 900_000));
     rig.request(8, "bob");
-    rig.reply(&refused(5_000));
+    rig.reply(&[&refused(5_000)[..], &[0]].concat());
     rig.request(9, "carl");
     fake::take_calls();
     assert!(configure(2, &tokens().replace("\"amount\": 10", "\"amount\": 20")));
     // One under way, one known, and one whose response is still to come.
-    rig.reply(&allowed(5, 900_000));
+    rig.reply(&reserved(5, 900_000));
     assert_eq!(resumed(fake::take_calls()), [9]);
     rig.request(10, "bob");
     assert_eq!(answers(fake::take_calls()), [(10, 429, "sluice_limited".to_owned())]);
     rig.respond(7, "200", &["{\"usage\": {\"total\": 3}}"]);
-    assert_eq!(runs(fake::take_calls()), ["s 1 1 1 900000 5 3"]);
+    assert_eq!(runs(fake::take_calls()), [" | 0 1 1 1 900000 5 3"]);
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_root_that_is_gone_is_noticed_by_the_others() {
     fake::forget_context(2);
     rig.tick(5);
     rig.request(7, "anna");
-    rig.reply(&allowed(9, 0));
+    rig.reply(&allowed(9));
     assert_eq!(resumed(fake::take_calls()), [7]);
     let policy = &rig.respond(7, "200", &["{}"])[0].1;
     assert_eq!(policy, "\"per-key\";q=10;w=3600");
@@ -64,7 +64,7 @@ fn a_route_of_replaced_parameters_goes_on_for_a_moment() {
     let renamed = document(&[limit("per-key", "null", "")], r#"{"new": [0]}"#);
     assert!(configure(ROOT, &renamed));
     assert_eq!(rig.request(7, "anna"), Action::Pause);
-    rig.reply(&allowed(9, 0));
+    rig.reply(&allowed(9));
     rig.tick(11_000);
     assert_eq!(rig.request(8, "anna"), Action::Continue);
 }

@@ -6,11 +6,11 @@ use super::*;
 fn what_a_response_cost_is_charged_when_it_is_over() {
     let mut rig = Rig::serving(&tokens());
     rig.request(7, "anna");
-    assert_eq!(runs(fake::take_calls()), ["t 1 1 1 0 5"]);
-    rig.reply(&allowed(5, 900_000));
+    assert_eq!(runs(fake::take_calls()), ["1 1 0 5 | 1 1"]);
+    rig.reply(&reserved(5, 900_000));
     fake::take_calls();
     rig.respond(7, "200", &["{\"usage\": {\"to", "tal\": 3}}"]);
-    assert_eq!(runs(fake::take_calls()), ["s 1 1 1 900000 5 3"]);
+    assert_eq!(runs(fake::take_calls()), [" | 0 1 1 1 900000 5 3"]);
     rig.over(7);
     assert_eq!(runs(fake::take_calls()).len(), 0);
     rig.reply(&[1, 7]);
@@ -23,7 +23,7 @@ fn what_a_response_cost_is_charged_when_it_is_over() {
 fn a_stream_of_events_is_read_for_its_last_usage() {
     let rig = Rig::serving(&tokens());
     rig.request(7, "anna");
-    rig.reply(&allowed(5, 900_000));
+    rig.reply(&reserved(5, 900_000));
     fake::take_calls();
     rig.enter(7);
     let headers = [(":status", "200"), ("content-type", "text/event-stream")];
@@ -33,7 +33,7 @@ fn a_stream_of_events_is_read_for_its_last_usage() {
         fake::put_buffer(Buffer::ResponseBody, piece.as_bytes());
         on_response_body(7, piece.len(), piece.is_empty());
     }
-    assert_eq!(runs(fake::take_calls()), ["s 1 1 1 900000 5 4"]);
+    assert_eq!(runs(fake::take_calls()), [" | 0 1 1 1 900000 5 4"]);
 }
 
 #[test]
@@ -58,12 +58,12 @@ fn what_came_to_nothing_gives_its_reservation_back() {
     for way in ways {
         let mut rig = Rig::serving(&tokens());
         rig.request(7, "anna");
-        rig.reply(&allowed(5, 900_000));
+        rig.reply(&reserved(5, 900_000));
         fake::take_calls();
         let before = released(&mut rig);
         fake::take_calls();
         way(&rig);
-        assert_eq!(runs(fake::take_calls()), ["s 1 1 1 900000 5 0"]);
+        assert_eq!(runs(fake::take_calls()), [" | 0 1 1 1 900000 5 0"]);
         rig.reply(&[1, 10]);
         assert_eq!(released(&mut rig), before + 1);
         at_rest();
@@ -82,10 +82,10 @@ fn a_response_without_usage_costs_what_was_reserved() {
     {
         let mut rig = Rig::serving(&tokens());
         rig.request(7, "anna");
-        rig.reply(&allowed(5, 900_000));
+        rig.reply(&reserved(5, 900_000));
         fake::take_calls();
         rig.respond(7, "200", pieces);
-        assert_eq!(runs(fake::take_calls()), ["s 1 1 1 900000 5 5"]);
+        assert_eq!(runs(fake::take_calls()), [" | 0 1 1 1 900000 5 5"]);
         rig.tick(200);
         assert_eq!(count(outcome), 1);
     }
@@ -95,12 +95,12 @@ fn a_response_without_usage_costs_what_was_reserved() {
 fn a_response_that_ends_in_trailers_is_whole() {
     let rig = Rig::serving(&tokens());
     rig.request(7, "anna");
-    rig.reply(&allowed(5, 900_000));
+    rig.reply(&reserved(5, 900_000));
     rig.respond(7, "200", &["{}", ""]);
     fake::take_calls();
     rig.request(8, "anna");
     rig.reply(&[1, 5]);
-    rig.reply(&allowed(5, 900_000));
+    rig.reply(&reserved(5, 900_000));
     rig.enter(8);
     let headers = [(":status", "200"), ("content-type", "application/json")];
     fake::set_headers(8, Map::ResponseHeaders, &headers);
@@ -110,14 +110,14 @@ fn a_response_that_ends_in_trailers_is_whole() {
     fake::put_property(8, b"response\0flags", &0u64.to_le_bytes());
     fake::take_calls();
     rig.over(8);
-    assert_eq!(runs(fake::take_calls()), ["s 1 1 1 900000 5 5"]);
+    assert_eq!(runs(fake::take_calls()), [" | 0 1 1 1 900000 5 5"]);
 }
 
 #[test]
 fn settlements_wait_for_redis() {
     let mut rig = Rig::serving(&tokens());
     rig.request(7, "anna");
-    rig.reply(&allowed(5, 900_000));
+    rig.reply(&reserved(5, 900_000));
     rig.close();
     rig.respond(7, "200", &["{\"usage\": {\"total\": 3}}"]);
     rig.over(7);
@@ -130,7 +130,7 @@ fn settlements_wait_for_redis() {
     rig.receive(b"*0\r\n");
     rig.receive(format!("$64\r\n{}\r\n", "0f".repeat(32)).as_bytes());
     rig.tick(1_100);
-    assert_eq!(runs(fake::take_calls()), ["s 1 1 1 900000 5 3"]);
+    assert_eq!(runs(fake::take_calls()), [" | 0 1 1 1 900000 5 3"]);
     rig.reply(&[1, 7]);
     at_rest();
 }
@@ -146,9 +146,9 @@ fn who_left_before_the_reply_gets_the_reservation_back() {
             fake::forget_context(7);
         }
         fake::take_calls();
-        rig.reply(&allowed(5, 900_000));
+        rig.reply(&reserved(5, 900_000));
         let calls = fake::take_calls();
-        assert_eq!(runs(calls.clone()), ["s 1 1 1 900000 5 0"]);
+        assert_eq!(runs(calls.clone()), [" | 0 1 1 1 900000 5 0"]);
         assert!(resumed(calls).is_empty());
         rig.reply(&[1, 10]);
         at_rest();
