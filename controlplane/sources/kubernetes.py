@@ -156,14 +156,16 @@ class ClusterSource:
         self._changed.clear()
 
     async def _update(self) -> Update:
+        # As of now: while these are read, more may come, and the last of the lists with them.
         waiting, self._waiting = self._waiting, {}
+        synced = not self._unlisted
         if waiting:
             # A thread of its own: a first list may bring thousands of objects.
             await asyncio.to_thread(self._read, waiting)
         problems = [*self._troubles.values()]
         problems += [one for found in self._problems.values() for one in found]
         problems.sort(key=lambda problem: (str(problem.ref or ""), problem.field, problem.message))
-        return Update(self._inventory, tuple(dict.fromkeys(problems)), not self._unlisted)
+        return Update(self._inventory, tuple(dict.fromkeys(problems)), synced)
 
     def _read(self, waiting: Mapping[ObjectRef, Object | None]) -> None:
         """Parse what has changed, and put it in the place of what was known."""
