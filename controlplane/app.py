@@ -31,6 +31,7 @@ from controlplane.settings import StartError
 from controlplane.sources import Directory
 from controlplane.sources.dates import dates
 from controlplane.status import Tracker
+from controlplane.status.replicas import Fleet
 from controlplane.status.terminal import TerminalWriter
 from controlplane.status.tracker import Facts
 from controlplane.translate import Fragments, Options, Translation, translate
@@ -45,13 +46,14 @@ from controlplane.web.rollouts import Rollouts
 from controlplane.xds.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import date
 
     from controlplane.settings import Cluster, Settings
     from controlplane.sources import Source, Update
     from controlplane.status.kubernetes import ClusterStatus
     from controlplane.web.filters import Filters
+    from controlplane.xds.status import ProxyState
 
 log = structlog.get_logger(__name__)
 
@@ -143,6 +145,7 @@ class App:
             lease=(session.namespace, cluster.lease),
             host=platform.node(),
             registry=self._registry,
+            replicas=cluster.replicas,
         )
         publisher = self._publisher
         self._code = SharedFilters(
@@ -198,6 +201,7 @@ class App:
                 group.create_task(self._code.run(), name="filter code"),
             ]
             if self._publisher is not None:
+                self._publisher.replicas.on_change(self._to_observe.set)
                 others.append(group.create_task(self._publisher.run(), name="cluster status"))
             if ready is not None:
                 ready(about)
@@ -314,24 +318,28 @@ class App:
             except TimeoutError:
                 pass
             self._to_observe.clear()
-            self._count_proxies()
-            facts = self._facts()
+            own = self._store.proxies()
+            fleet = self._publisher.fleet(own) if self._publisher is not None else Fleet()
+            self._count_proxies(own, fleet)
+            facts = self._facts(fleet)
             if facts is None:
                 continue
             status = self._tracker.observe(facts)
             self._terminal.write(status)
             if self._publisher is not None and self._store.opened and self._update is not None:
-                self._publisher.offer(status, facts.inventory, self._update.problems)
+                problems = self._update.problems
+                self._publisher.offer(status, facts, problems, self._store.proxies)
             left = self._tracker.seconds_to_next_change(facts)
             nap = min(LONGEST_NAP_SECONDS, max(0.0, left or LONGEST_NAP_SECONDS) + 0.01)
 
-    def _facts(self) -> Facts | None:
+    def _facts(self, fleet: Fleet) -> Facts | None:
         if self._update is None:
             return None
+        unshared = () if self._publisher is None else self._publisher.replicas.problems
         return Facts(
             # Not a newer one: of that nobody knows yet whether proxies run it.
             inventory=self._translated,
-            problems=(*self._fault, *self._update.problems, *self._code.problems),
+            problems=(*self._fault, *self._update.problems, *self._code.problems, *unshared),
             report=self._translation.report,
             plans=self._translation.sales,
             deliver=self._store.delivery,
@@ -339,11 +347,11 @@ class App:
             ready=self._update.synced,
             quotas=self._translation.quotas,
             troubles=self._ledger.board.troubles,
+            fleet=fleet,
         )
 
-    def _count_proxies(self) -> None:
-        """Note who is there, and let filters go by how many workers there are."""
-        proxies = self._store.proxies()
+    def _count_proxies(self, proxies: Iterable[ProxyState], fleet: Fleet) -> None:
+        """Note who is there, and let filters go by how many workers there are on all replicas."""
         self._presence.update(
             Connected(
                 proxy.node_id,
@@ -354,6 +362,6 @@ class App:
             for proxy in proxies
         )
         sales = Counter(key for plan in self._translation.sales for key in plan.gateways)
-        if self._pace.count(((one.gateway, one.workers) for one in proxies), sales):
+        if self._pace.count(fleet.workers(proxies), sales):
             log.info("Pace changed", poll_ms=self._pace.poll_ms, workers=self._pace.workers)
             self._to_translate.set()

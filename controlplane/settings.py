@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from controlplane.status.known_reports import ReplicaTerms
 from controlplane.xds.identity import TRUST_DOMAIN
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Cluster:
         namespaces: where to look for objects; everywhere when none is named.
         secrets: read Secrets, for the certificates of HTTPS listeners.
         lease: name of the Lease, in our own namespace, that says which replica writes status.
+        replicas: how replicas tell each other of their proxies.
     """
 
     kubeconfig: Path | None = None
@@ -34,6 +36,7 @@ class Cluster:
     namespaces: tuple[str, ...] = ()
     secrets: bool = True
     lease: str = "sluice"
+    replicas: ReplicaTerms = field(default_factory=ReplicaTerms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,10 +36,13 @@ from controlplane.model.gateway import CONTROLLER_NAME
 from controlplane.sources.api_types import TYPES, WITH_STATUS
 from controlplane.status import agenda, shapes
 from controlplane.status.agenda import Agenda, Pace
+from controlplane.status.exchange import ReplicaExchange
+from controlplane.status.known_reports import NORMAL, ReplicaTerms
+from controlplane.status.replicas import Fleet, fleet, own_gateways
 from controlplane.status.transitions import news
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client import CollectorRegistry
 
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from controlplane.model import ObjectRef, Problem
     from controlplane.sources.standings import Standing, Standings
     from controlplane.status.objects import ObjectStatus, Status
+    from controlplane.status.tracker import Facts
+    from controlplane.xds.status import ProxyState
 
 log = structlog.get_logger(__name__)
 LEASE_TERMS: Final = Terms()
@@ -74,6 +79,7 @@ class ClusterStatus:
         registry: where writes are counted.
         terms: of the Lease.
         pace: of the writes.
+        replicas: how replicas tell each other of their proxies.
     """
 
     def __init__(
@@ -86,12 +92,17 @@ class ClusterStatus:
         registry: CollectorRegistry,
         terms: Terms = LEASE_TERMS,
         pace: Pace = agenda.NORMAL,
+        replicas: ReplicaTerms = NORMAL,
     ) -> None:
         self._session = session
         self._standings = standings
         identity = new_identity(host)
         self._elector = Elector(session, lease, identity, terms=terms)
         self._events = EventRecorder(session, Reporter(CONTROLLER_NAME, identity))
+        self.replicas = ReplicaExchange(
+            session, lease=lease, identity=identity, registry=registry, terms=replicas
+        )
+        self._settled = False
         self._pace = pace
         self._statuses: dict[ObjectRef, ObjectStatus] = {}
         self._invalid: dict[ObjectRef, tuple[str, ...]] = {}
@@ -115,9 +126,23 @@ class ClusterStatus:
         """Whether this replica writes status now."""
         return self._elector.leading
 
+    def fleet(self, own: Iterable[ProxyState]) -> Fleet:
+        """Tell what is known of the proxies of other replicas, now that these are ours."""
+        known = self.replicas
+        return fleet(own, known.reports, alone=known.alone, unread=known.unread)
+
     # --------------------------------------------------------------------------- what should be
-    def offer(self, status: Status, inventory: Inventory, problems: Iterable[Problem]) -> None:
-        """Take the newest status, the objects it is about, and what could not be read."""
+    def offer(
+        self,
+        status: Status,
+        facts: Facts,
+        problems: Iterable[Problem],
+        proxies: Callable[[], Iterable[ProxyState]],
+    ) -> None:
+        """Take the newest status, what it was made from, what could not be read, and proxies."""
+        self.replicas.offer(
+            lambda: own_gateways(proxies(), facts.report, facts.inventory, facts.deliver)
+        )
         before, invalid_before = self._statuses, self._invalid
         self._statuses = {one.ref: one for one in status.objects if one.ref.kind in WITH_STATUS}
         invalid: dict[ObjectRef, tuple[str, ...]] = {}
@@ -126,12 +151,15 @@ class ClusterStatus:
                 said = f"{problem.field}: {problem.message}" if problem.field else problem.message
                 invalid[problem.ref] = (*invalid.get(problem.ref, ()), said)
         self._invalid = invalid
-        self._inventory = inventory
+        self._inventory = facts.inventory
         self._offered = True
         touched = {ref for ref, one in self._statuses.items() if before.get(ref) != one}
         touched |= before.keys() - self._statuses.keys()
         touched |= {ref for ref in invalid.keys() | invalid_before.keys()
                     if invalid.get(ref) != invalid_before.get(ref)}  # fmt: skip
+        if self.replicas.settled != self._settled:
+            self._settled = self.replicas.settled
+            touched |= set(self._everything())
         for ref in touched:
             self._changed(ref)
 
@@ -159,6 +187,7 @@ class ClusterStatus:
             status=status,
             invalid=invalid,
             addresses=self._standings.addresses(ref.namespace, ref.name),
+            settled=self._settled,
         )
         return shapes.body(ref.kind, known)
 
@@ -180,7 +209,10 @@ class ClusterStatus:
     # ------------------------------------------------------------------------------ the leader
     async def run(self) -> None:
         """Wait for the Lease, write while it is ours, and wait again; ends when cancelled."""
-        await self._elector.run(self._lead)
+        async with asyncio.TaskGroup() as group:
+            exchange = self.replicas.run(lambda: self.leading)
+            group.create_task(exchange, name="reports of proxies")
+            group.create_task(self._elector.run(self._lead), name="election")
 
     async def _lead(self) -> None:
         self._agenda = Agenda(self._pace)

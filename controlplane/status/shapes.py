@@ -55,6 +55,8 @@ class Known:
     invalid: tuple[str, ...] = ()
     """Why its newest version cannot be read."""
     addresses: tuple[Mapping[str, str], ...] = ()
+    settled: bool = True
+    """Whether all proxies had the time to be known of."""
 
     @property
     def said(self) -> Mapping[str, Any]:
@@ -74,9 +76,9 @@ def body(kind: str, known: Known) -> Body | None:
         return _gateway(status, known)
     made = _conditions(_judged(status, known), known)
     if status.sale is not None:
-        made |= _sale(status.sale, known.said) | _proxies(status.proxies)
+        made |= _sale(status.sale, known.said) | _proxies(status.proxies, known)
     if status.quota is not None:
-        made |= {"limits": len(status.quota.limits)} | _proxies(status.proxies)
+        made |= {"limits": len(status.quota.limits)} | _proxies(status.proxies, known)
     return made
 
 
@@ -97,13 +99,18 @@ def _conditions(
 ) -> Body:
     """Write conditions; times stand as they are unless the status is another.
 
-    What is said already of a newer generation, which we have not seen yet, is repeated.
+    What is said already of a newer generation, which we have not seen yet, is repeated. So is what
+    stands there of proxies, as long as we may not know of all of them; of an older generation,
+    too, as whoever waits does not take that for an answer.
     """
     before = by_type(known.said if said is None else said)
     made = []
     for condition in conditions:
         one: Body = condition.as_json()
         stands = before.get(condition.type, {})
+        if not known.settled and _is_of_proxies(condition):
+            made += [dict(stands)] if stands else []
+            continue
         seen = stands.get("observedGeneration") or 0
         if condition.observed_generation < seen <= known.standing.generation:
             one = dict(stands)
@@ -111,6 +118,13 @@ def _conditions(
             one["lastTransitionTime"] = stands["lastTransitionTime"]
         made.append(one)
     return {"conditions": made}
+
+
+def _is_of_proxies(condition: Condition) -> bool:
+    """Whether a condition depends on how many proxies are known of."""
+    if condition.type == "Programmed":
+        return condition.reason in {"NoProxies", "Pending", "Programmed", "Rejected"}
+    return condition.type == "Ready"
 
 
 def _judged(status: ObjectStatus, known: Known) -> tuple[Condition, ...]:
@@ -139,7 +153,9 @@ def _sale(sale: SaleStatus, said: Mapping[str, Any]) -> Body:
     return {"state": state, "admitted": sale.admitted, "remaining": sale.remaining}
 
 
-def _proxies(proxies: Proxies) -> Body:
+def _proxies(proxies: Proxies, known: Known) -> Body:
+    if not known.settled:
+        return {"proxies": known.said["proxies"]} if "proxies" in known.said else {}
     summary = f"{proxies.programmed}/{proxies.total}"
     return {"proxies": {**proxies.as_json(), "summary": summary}}
 

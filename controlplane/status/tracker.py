@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from controlplane.ledger.state import BOOKS_LOST
 from controlplane.model import Condition, FlashSale, QuotaPolicy, merge
 from controlplane.status import quotas, sales
 from controlplane.status.objects import ObjectStatus, PartStatus, Proxies, SaleStatus, Status
 from controlplane.status.programmed import count, programmed
+from controlplane.status.replicas import PROGRAMMED, Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
     from controlplane.translate.report import Report, Verdict
 
 
-PROGRAMMED: Final = frozenset({"Gateway", "HTTPRoute", "FlashSale", "QuotaPolicy"})
-"""Kinds of which it makes sense to say that proxies run them."""
-
-
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that a status is made from; `troubles` of Redis servers by their address."""
+    """Everything that a status is made from.
+
+    `troubles` of Redis servers are by their address; `fleet` are the proxies of other replicas.
+    """
 
     inventory: Inventory
     problems: tuple[Problem, ...]
@@ -40,6 +40,7 @@ class Facts:
     ready: bool = True
     quotas: tuple[QuotaPlan, ...] = ()
     troubles: Mapping[str, str] = field(default_factory=dict)
+    fleet: Fleet = field(default_factory=Fleet)
 
 
 class Tracker:
@@ -90,8 +91,9 @@ class Tracker:
             before = None  # what was said of another object of that name
         proxies, live = Proxies(), None
         if ref.kind in PROGRAMMED and _in_force(verdicts):
-            proxies, refused = count(facts.report.resources(ref), facts.deliver)
-            live = programmed(proxies, refused, generation)
+            keys = facts.report.resources(ref)
+            proxies, refused = count(ref, (uid, generation), keys, facts.deliver, facts.fleet)
+            live = programmed(proxies, refused, generation, facts.fleet)
             whole = _with(whole, live)
         sale = None
         if isinstance(resource, FlashSale):

@@ -87,15 +87,20 @@ class Delivery:
     Attributes:
         wanted: the version that all should have; None when the gateway has no such resource.
         total: connected proxies of the gateway.
-        current: how many of them have that version by their own word.
+        lacking: node ids of those that do not have that version by their own word.
         refused: node id -> refusal that this resource is (or may be) to blame for; also of
             proxies that have left.
     """
 
     wanted: str | None
     total: int
-    current: int
+    lacking: frozenset[str] = frozenset()
     refused: Mapping[str, Nack] = field(default_factory=dict)
+
+    @property
+    def current(self) -> int:
+        """How many proxies have it."""
+        return self.total - len(self.lacking)
 
     @property
     def complete(self) -> bool:

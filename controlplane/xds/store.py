@@ -200,7 +200,7 @@ class Store:
         return Delivery(
             wanted=resource.version if resource else None,
             total=len(proxies),
-            current=sum(proxies.values()),
+            lacking=frozenset(node_id for node_id, has in proxies.items() if not has),
             refused=_refused(memory, type_url, name) if memory else {},
         )
 

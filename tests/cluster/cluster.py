@@ -10,6 +10,7 @@ from controlplane.kube import ResourceType
 from controlplane.model.crds import definitions
 from controlplane.settings import Cluster
 from controlplane.sources.api_types import TYPES
+from controlplane.status.known_reports import ReplicaTerms
 from tests.cluster.api_server import ROOT, SERVICE_ACCOUNT, ApiServer
 from tests.cluster.gateway_api import gateway_api, install
 from tests.testkit.waiting import eventually
@@ -31,6 +32,8 @@ OTHERS: Final = {
 EVENTS: Final = "/apis/events.k8s.io/v1/namespaces/shop/events"
 RBAC: Final = ROOT / "tests" / "cluster" / "rbac.yaml"
 NAMESPACE: Final = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+AT_ONCE: Final = ReplicaTerms(reconnect=0.0)
+"""For a control plane on its own, whose proxies come when a test has them come."""
 
 
 class Objects:
@@ -122,7 +125,9 @@ def sale(name: str = "laptop", stock: int = 3) -> str:
     return SALE.format(name=name, stock=stock)
 
 
-def cluster(server: ApiServer, namespaces: Iterable[str] = ()) -> Cluster:
+def cluster(
+    server: ApiServer, namespaces: Iterable[str] = (), replicas: ReplicaTerms = AT_ONCE
+) -> Cluster:
     """How the operator reaches it: as its ServiceAccount, never as the admin."""
     kubeconfig = server.kubeconfig(SERVICE_ACCOUNT, namespace="sluice-system")
-    return Cluster(kubeconfig=kubeconfig, namespaces=tuple(namespaces))
+    return Cluster(kubeconfig=kubeconfig, namespaces=tuple(namespaces), replicas=replicas)

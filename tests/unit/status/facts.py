@@ -109,7 +109,8 @@ class Proxies:
         assert gateway == "shop/edge"
         assert type_url
         assert name
-        return Delivery("v", self.total, self.current, self.refused)
+        lacking = frozenset(f"late-{number}" for number in range(self.total - self.current))
+        return Delivery("v", self.total, lacking, self.refused)
 
 
 class Scene:
