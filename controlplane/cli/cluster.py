@@ -128,14 +128,14 @@ class Cluster:
         session = self._session
         try:
             found, where = self._runner.run(_pods(session, self._wanted))
+        except ForbiddenError as error:
+            raise CommandError(str(error) if self._wanted else f"{error}: {_NAME_IT}") from error
         except KubeError as error:
-            raise CommandError(
-                f"{error}: {_NAME_IT}" if not self._wanted else str(error)
-            ) from error
+            raise CommandError(str(error)) from error
         releases = sorted({_release(pod) for pod in found})
         if not releases:
             what = f"control plane {self._wanted}" if self._wanted else "control plane of Sluice"
-            hint = "" if self._wanted or where == "" else f": {_NAME_IT}"
+            hint = f": {_NAME_IT}" if where and not self._wanted else ""
             place = f"namespace {where} of {session.server}" if where else session.server
             raise CommandError(f"there is no {what} in {place} ({session.origin}){hint}")
         if len(releases) > 1:
@@ -146,6 +146,7 @@ class Cluster:
         if not ready:
             pods = ", ".join(f"{_name(pod)} ({_state(pod)})" for pod in found)
             raise CommandError(f"no pod of control plane {releases[0]} is ready: {pods}")
+        self._wanted = releases[0]  # whatever comes up later, this one is meant
         return min(ready, key=self._rank)
 
     def _rank(self, pod: Object) -> tuple[bool, str, str]:

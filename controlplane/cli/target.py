@@ -92,7 +92,7 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--server",
             envvar="SLUICE_SERVER",
             default=DEFAULT_SERVER,
-            show_default=f"{DEFAULT_SERVER}; for kubectl's plug-in a cluster",
+            show_default=f"{DEFAULT_SERVER}, with kubectl a cluster",
             show_envvar=True,
             metavar="URL",
             help="Web address of the control plane.",
@@ -161,7 +161,9 @@ def release(ctx: click.Context, parameter: click.Parameter, value: str | None) -
 
 def namespace_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give the option --namespace of commands that list."""
-    return click.option("-n", "--namespace", help="Only of this namespace.")(function)
+    return click.option("-n", "--namespace", metavar="NAMESPACE", help="Only of this namespace.")(
+        function
+    )
 
 
 def only_of(namespace: str | None, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -188,7 +190,8 @@ def _named(argument: str, example: str, function: Callable[..., Any]) -> Callabl
     option = click.option(
         "-n",
         "--namespace",
-        show_default="in a cluster, the context's",
+        metavar="NAMESPACE",
+        show_default="in a cluster the context's",
         help="Of a NAME that stands alone.",
     )
     return click.argument(argument, metavar="NAMESPACE/NAME")(option(command))

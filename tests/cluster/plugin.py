@@ -26,7 +26,7 @@ HOME: Final = "sluice-system"
 PORT: Final = 18080
 NODE: Final = "this-machine"
 PODS: Final = "/api/v1/namespaces/{}/pods"
-SEES_PODS: Final = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
+SEES_PODS: Final = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
 FORWARDS: Final = {
     "apiGroups": [""],
     "resources": ["pods/portforward"],
@@ -117,7 +117,7 @@ class Rig:
         """A pod of the chart; its API is the control plane's, at a port, or nowhere (None)."""
         asyncio.run(self._add(name, namespace, release, ready=ready))
         self.pods[namespace, name] = self.web_port if port == 0 else port
-        self._tell_kubelet()
+        self.tell_kubelet()
 
     async def _add(self, name: str, namespace: str, release: str, *, ready: bool) -> None:
         labels = {
@@ -143,13 +143,13 @@ class Rig:
     def forget_pod(self, name: str, namespace: str = HOME) -> None:
         """The kubelet knows it no more, while its object is still there, and ready."""
         del self.pods[namespace, name]
-        self._tell_kubelet()
+        self.tell_kubelet()
 
     def remove_pods(self) -> None:
         """All objects and what the kubelet knows."""
         asyncio.run(self._remove())
         self.pods.clear()
-        self._tell_kubelet()
+        self.tell_kubelet()
 
     async def _remove(self) -> None:
         for pod in (await self.server.call("GET", "/api/v1/pods"))["items"]:
@@ -157,7 +157,8 @@ class Rig:
             path = f"{PODS.format(metadata['namespace'])}/{metadata['name']}"
             await self.server.call("DELETE", path, {"gracePeriodSeconds": 0})
 
-    def _tell_kubelet(self) -> None:
+    def tell_kubelet(self) -> None:
+        """Writes down for it what runs here."""
         lines = []
         for (namespace, name), port in self.pods.items():
             where = f" {PORT} 127.0.0.1:{port}" if port else ""

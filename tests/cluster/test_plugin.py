@@ -13,6 +13,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+import httpx
 import pytest
 import structlog
 import yaml
@@ -208,6 +209,41 @@ def test_a_connection_that_has_ended_meanwhile(rig: Rig, operator: Path) -> None
         assert len(seen) == 5
 
 
+def test_an_answer_comes_as_it_is_sent(rig: Rig, operator: Path) -> None:
+    rig.add_pod("sluice-0")
+    seen = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n"
+                )
+                seen.wait(60)
+                connection.sendall(b"2\r\ncd\r\n0\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        rig.pods[HOME, "sluice-0"] = server.getsockname()[1]
+        rig.tell_kubelet()
+        target = Target("", lambda: Cluster(operator, None, None))
+        try:
+            with (
+                httpx.Client(transport=target.transport()) as client,
+                client.stream("GET", target.url) as streamed,
+            ):
+                parts = streamed.iter_bytes()
+                assert next(parts) == b"ab"
+                seen.set()
+                assert next(parts) == b"cd"
+        finally:
+            seen.set()
+            target.close()
+            thread.join(20)
+
+
 def test_a_kubelet_that_is_away(rig: Rig, kubectl: Kubectl) -> None:
     rig.add_pod("sluice-0")
     asyncio.run(rig.move_kubelet(free_port()))
@@ -286,18 +322,25 @@ def test_credentials_by_a_plug_in(rig: Rig, kubectl: Kubectl, operator: Path) ->
     assert kubectl("sale", "show", "laptop", "--kubeconfig", str(kubeconfig)).code == 0
 
 
-def test_as_a_program(rig: Rig, operator: Path) -> None:
-    """By the name that kubectl looks for, and by its own with a cluster named."""
+def test_kubectl_finds_it(rig: Rig, operator: Path) -> None:
+    """The real one calls it; and by its own name it goes to a cluster that is named."""
     rig.add_pod("sluice-0")
-    environment: dict[str, Any] = {**os.environ, "KUBECONFIG": str(operator)}
-    program = rig.folder / "kubectl-sluice"
-    program.write_text(
-        f"#!{sys.executable}\nfrom controlplane.cli.main import main\nmain()\n", encoding="utf-8"
-    )
+    programs = rig.folder / "bin"
+    programs.mkdir()
+    program = programs / "kubectl-sluice"
+    program.write_text(f"#!{sys.executable}\nfrom controlplane.cli.main import main\nmain()\n")
     program.chmod(0o700)
+    environment: dict[str, Any] = {
+        **os.environ,
+        "KUBECONFIG": str(operator),
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        # Not where kubectl keeps what it found out about other servers.
+        "HOME": str(rig.folder),
+    }
+    show = ["sale", "show", "laptop"]
     for words in (
-        [str(program), "sale", "show", "laptop"],
-        [sys.executable, "-m", "controlplane", "sale", "show", "laptop", "--context", "test"],
+        ["kubectl", "sluice", *show, "-n", "shop"],
+        [sys.executable, "-m", "controlplane", *show, "--context", "test"],
     ):
         done = subprocess.run(
             words, capture_output=True, text=True, check=False, timeout=60, env=environment
