@@ -59,6 +59,8 @@ log = structlog.get_logger(__name__)
 
 #: Changes that come together make one status.
 SETTLE_SECONDS: Final = 0.05
+#: With thousands of objects a status takes a moment; for so many times that, others have the loop.
+SETTLE_SHARE: Final = 5.0
 LONGEST_NAP_SECONDS: Final = 3600.0
 
 
@@ -309,14 +311,15 @@ class App:
 
     async def _observe(self) -> None:
         """Make a new status whenever something changed, or a window opens or closes."""
-        nap = LONGEST_NAP_SECONDS
+        nap, settle = LONGEST_NAP_SECONDS, SETTLE_SECONDS
         while True:
             try:
                 async with asyncio.timeout(nap):
                     await self._to_observe.wait()
-                    await asyncio.sleep(SETTLE_SECONDS)
+                    await asyncio.sleep(settle)
             except TimeoutError:
                 pass
+            began = time.perf_counter()
             self._to_observe.clear()
             own = self._store.proxies()
             fleet = self._publisher.fleet(own) if self._publisher is not None else Fleet()
@@ -329,6 +332,7 @@ class App:
             if self._publisher is not None and self._store.opened and self._update is not None:
                 problems = self._update.problems
                 self._publisher.offer(status, facts, problems, self._store.proxies)
+            settle = max(SETTLE_SECONDS, SETTLE_SHARE * (time.perf_counter() - began))
             left = self._tracker.seconds_to_next_change(facts)
             nap = min(LONGEST_NAP_SECONDS, max(0.0, left or LONGEST_NAP_SECONDS) + 0.01)
 

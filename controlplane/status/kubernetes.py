@@ -2,8 +2,9 @@
 
 Every replica knows a status of its own; the leader compares it with what stands on the server and
 writes the difference, by server-side apply of our own fields. A new leader compares everything.
-Nothing is written that stands there already, no object more than once a second, and what could not
-be written is tried again until it stands there or its object is gone.
+Nothing is written that stands there already, no object more than once a second, all together no
+more than the server can well bear (see `agenda`), and what could not be written is tried again
+until it stands there or its object is gone.
 """
 
 from __future__ import annotations
@@ -161,12 +162,16 @@ class ClusterStatus:
             self._settled = self.replicas.settled
             touched |= set(self._everything())
         for ref in touched:
-            self._changed(ref)
+            was, one = before.get(ref), self._statuses.get(ref)
+            if was is None or one is None or was == one:
+                self._changed(ref)
+            else:
+                self._changed(ref, numbers=was.same_but_numbers(one))
 
-    def _changed(self, ref: ObjectRef) -> None:
+    def _changed(self, ref: ObjectRef, *, numbers: bool = False) -> None:
         """Look at an object again, if it is for us to write."""
         if self.leading and self._offered:
-            self._agenda.add(ref, time.monotonic())
+            self._agenda.add(ref, time.monotonic(), numbers=numbers)
             self._wake.set()
 
     def _everything(self) -> Iterable[ObjectRef]:
@@ -272,6 +277,9 @@ class ClusterStatus:
         made = self._to_write(ref, standing)
         if made is None or not self.leading:
             self._agenda.settled(ref)
+            return
+        numbers = shapes.numbers_only(made, standing.status)
+        if not self._agenda.may_write(ref, time.monotonic(), numbers=numbers):
             return
         try:
             await self._write(ref, standing, made)

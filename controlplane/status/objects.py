@@ -214,6 +214,16 @@ class ObjectStatus:
         """Give the condition of this type."""
         return next((one for one in self.conditions if one.type == kind), None)
 
+    def same_but_numbers(self, other: ObjectStatus) -> bool:
+        """Whether another status of the object differs in numbers and words alone."""
+        return self._but_numbers == other._but_numbers
+
+    @property
+    def _but_numbers(self) -> tuple[object, ...]:
+        said = ((one.type, one.status, one.reason) for one in self.conditions)
+        state = self.sale.state if self.sale is not None else None
+        return (self.uid, self.generation, self.parts, state, *said)
+
     def as_json(self) -> dict[str, Any]:
         """Give the object as JSON."""
         found: dict[str, Any] = {

@@ -41,6 +41,8 @@ OUR_CONDITIONS: Final = frozenset(
     }
 )
 """All types of conditions that we ever write; those of others stay."""
+_NUMBERS: Final = frozenset({"admitted", "message", "proxies", "remaining"})
+"""Fields for which nobody waits, however often they change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +293,18 @@ def leftovers(made: Body, said: Mapping[str, Any]) -> bool:
     gone = {one.get("name") for one in items(said, "listeners")}
     gone -= {one.get("name") for one in items(made, "listeners")}
     return bool(gone) or ("addresses" in said and "addresses" not in made)
+
+
+def numbers_only(made: Body, said: Mapping[str, Any]) -> bool:
+    """Whether what has to be written differs in numbers and words alone, which can wait."""
+    return not leftovers(made, said) and not differs(_bare(made), _bare(said))
+
+
+def _bare(part: Any) -> Any:
+    """Leave out numbers, and messages, in which there are numbers as well."""
+    if isinstance(part, Mapping):
+        return {name: _bare(one) for name, one in part.items() if name not in _NUMBERS}
+    return [_bare(one) for one in part] if isinstance(part, list) else part
 
 
 def _conditions_hold(value: Any, said: Mapping[str, Any]) -> bool:
