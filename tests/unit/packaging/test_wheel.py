@@ -57,6 +57,12 @@ def test_it_carries_no_tests_and_nothing_of_the_workspace(unpacked: Path) -> Non
     assert (unpacked / "controlplane" / "py.typed").is_file()
 
 
+def test_its_command_has_the_name_that_kubectl_looks_for(unpacked: Path) -> None:
+    (found,) = unpacked.glob("*.dist-info/entry_points.txt")
+    lines = found.read_text().splitlines()
+    assert {line.split(" = ")[0] for line in lines if " = " in line} == {"sluice", "kubectl-sluice"}
+
+
 def test_its_command_runs(unpacked: Path) -> None:
     assert "sluice" in _run(unpacked, "-m", "controlplane", "--help").lower()
 
