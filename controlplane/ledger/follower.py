@@ -42,6 +42,15 @@ class Look:
         """Whether Redis has no books at all."""
         return self.page.status is Status.MISSING
 
+    @property
+    def mark(self) -> str:
+        """What the script glance tells of books in which nothing has happened since this look."""
+        page, marks = self.page, self.marks
+        override = "" if marks.override is None else marks.override
+        fields = (page.incarnation, page.generation, page.limit, override, int(page.suspended))
+        others = (page.ring, marks.heal_until, marks.closed, marks.seq, marks.run, page.log_length)
+        return " ".join(map(str, (*fields, *others)))
+
 
 class Follower:
     """Keeps one copy up to date; `disk` runs one task at a time, so that writes keep order."""

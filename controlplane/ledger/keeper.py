@@ -12,7 +12,6 @@ really turned out to lack something: a restart that lost nothing must not stop a
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import time
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import structlog
 from controlplane.ledger.books import Opening
 from controlplane.ledger.errors import CopyDamagedError, LedgerError
 from controlplane.ledger.pace import POLL_MS, heal_window_ms
+from controlplane.ledger.rest import Hearing, Rest
 from controlplane.ledger.state import BOOKS_LOST, Board, SaleState
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from controlplane.ledger.copy import CopyState
     from controlplane.ledger.follower import Follower, Look
+    from controlplane.ledger.glance import Glance
     from controlplane.ledger.keyring import Keyring
     from controlplane.ledger.presence import Place, Presence
     from controlplane.translate import SalePlan
@@ -38,11 +39,12 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.2
 HEALING_LOOK_SECONDS = 0.1
-IDLE_LOOK_SECONDS = 1.0
-EARLY_MS = 5000
 RETRY_SECONDS = 0.5
 CLOCK_JITTER_MS = 20
 REFRESH_SECONDS = 30.0
+#: Of very many sales, each is opened again only after so many glances at all of them.
+REFRESH_GLANCES = 150
+RETRY_GLANCES = 2.5
 EXPIRED_LOOK_SECONDS = 60.0
 #: How long all proxies must have been back before a closure is lifted: their links to Redis need a
 #: moment to be made again, and what they know a moment to be taught.
@@ -69,6 +71,7 @@ class Keeper:
         keyring: Keyring,
         presence: Presence,
         board: Board,
+        glance: Glance,
         *,
         clock: Clock | None = None,
     ) -> None:
@@ -79,9 +82,9 @@ class Keeper:
         self._keyring = keyring
         self._presence = presence
         self._board = board
+        self._glance = glance
         self._clock = clock or Clock()
         self._heal_ms = heal_window_ms(POLL_MS)
-        self._wake = asyncio.Event()
         self._state = SaleState(name_of(plan), plan.tag, limit=plan.limit)
         self._opened: tuple[object, ...] = ()
         self._opened_at = 0.0
@@ -90,18 +93,19 @@ class Keeper:
         self._lacked = False
         self._sure_since = self._clock.monotonic()
         self._whole_since: float | None = None
+        self._rest = Rest(self._books.keys.meta, Hearing(self._places, self._whole, self._fail))
 
     def update(self, plan: SalePlan, *, poll_ms: int = POLL_MS) -> None:
         """Take a changed plan; it is acted on at once."""
         heal_ms = heal_window_ms(poll_ms)
         if (plan, heal_ms) != (self._plan, self._heal_ms):
             self._plan, self._heal_ms = plan, heal_ms
-            self._wake.set()
+            self._rest.wake()
 
     def poke(self) -> None:
         """Look at the books now: something was changed by hand."""
         self._opened_at = -REFRESH_SECONDS
-        self._wake.set()
+        self._rest.wake()
 
     def accept(self) -> None:
         """Take the books as they are now for whole: an operator has said so."""
@@ -111,10 +115,14 @@ class Keeper:
     async def run(self) -> None:
         """Keep the books until cancelled; every failure is shown and tried again."""
         await self._load()
+        self._glance.add(self._rest)
         try:
             while True:
-                await self._pause(await self._turn())
+                async with self._glance.turns:
+                    delay = await self._turn()
+                await self._rest.pause(delay)
         finally:
+            self._glance.remove(self._rest)
             await self._follower.on_disk(self._copy.close)
 
     async def _turn(self) -> float:
@@ -128,7 +136,8 @@ class Keeper:
             self._fail(str(error))
         except OSError as error:
             self._fail(f"the copy {self._copy.path} cannot be written: {error.strerror}")
-        return RETRY_SECONDS
+        # Sooner when the glance finds that it works again.
+        return max(RETRY_SECONDS, self._glance.seconds * RETRY_GLANCES)
 
     async def _load(self) -> None:
         try:
@@ -178,6 +187,7 @@ class Keeper:
 
     async def _look(self) -> float:
         began, wall = self._clock.monotonic(), self._clock.wall()
+        places = self._rest.version
         look = await self._follower.look(self._described())
         self._note_clock(look.page.time_us, wall)
         if look.missing:
@@ -190,8 +200,11 @@ class Keeper:
         if not look.complete:
             return 0.0
         if look.page.heal_left_ms:
-            return HEALING_LOOK_SECONDS
-        return LOOK_SECONDS if self._is_on() else IDLE_LOOK_SECONDS
+            return max(HEALING_LOOK_SECONDS, self._glance.seconds / 2)
+        if look.marks.closed or self._lacked:
+            return LOOK_SECONDS
+        self._rest.settle(look.mark, places)
+        return max(REFRESH_SECONDS, self._glance.seconds * REFRESH_GLANCES)
 
     async def _judge(self, look: Look, began: float) -> None:
         """Close books that cannot be trusted, and open them again once they can."""
@@ -216,17 +229,17 @@ class Keeper:
             await self._books.adjust(closed="")
             log.info("Sale goes on, all proxies are back", sale=self._state.sale)
 
-    def _is_on(self) -> bool:
-        """Whether users may be let in now, or soon."""
-        end = self._plan.end_ms
-        now = self._now_ms()
-        return now >= self._plan.start_ms - EARLY_MS and (end is None or now < end)
-
     def _unsure(self) -> bool:
         """Whether somebody may have been let in who is known to nobody any more."""
         if not self._copy.entries and self._now_ms() < self._plan.start_ms:
             return False  # nobody can have been
         return self._copy.damaged or self._copy.state.damaged or bool(self._lost())
+
+    def _places(self) -> int:
+        return self._presence.version(self._plan.gateways)
+
+    def _whole(self, until: float) -> None:
+        self._sure_since = until
 
     def _lost(self) -> tuple[Place, ...]:
         return self._presence.lost_since(self._plan.gateways, self._sure_since)
@@ -276,9 +289,11 @@ class Keeper:
 
     def _note_clock(self, time_us: int, asked_at: float) -> None:
         """Learn by how much Redis's clock is ahead of ours; the answer was made half-way."""
-        offset = time_us // 1000 - int((asked_at + self._clock.wall()) * 500)
-        # Over a network it jitters: small differences are no news.
-        if abs(offset - self._offset_ms) >= CLOCK_JITTER_MS:
+        answered_at = self._clock.wall()
+        offset = time_us // 1000 - int((asked_at + answered_at) * 500)
+        # Nobody knows when the answer was made on its way. Small differences are no news.
+        unsure = (answered_at - asked_at) * 500
+        if abs(offset - self._offset_ms) >= CLOCK_JITTER_MS + unsure:
             self._offset_ms = offset
 
     def _show(self, look: Look) -> None:
@@ -303,6 +318,7 @@ class Keeper:
         )
 
     def _fail(self, problem: str) -> None:
+        self._rest.disturb()
         if self._state.error != problem:
             log.warning("Books cannot be kept", sale=self._state.sale, problem=problem)
         self._publish(dataclasses.replace(self._state, error=problem))
@@ -312,14 +328,6 @@ class Keeper:
             log.info("Books are kept again", sale=state.sale)
         self._state = state
         self._board.publish(state)
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        self._wake.clear()
 
 
 def name_of(plan: SalePlan) -> str:

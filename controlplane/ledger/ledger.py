@@ -20,6 +20,7 @@ from controlplane.ledger.books import Books
 from controlplane.ledger.client import RedisClient, Server
 from controlplane.ledger.counters import Counters
 from controlplane.ledger.follower import Follower
+from controlplane.ledger.glance import Glance
 from controlplane.ledger.keeper import Clock, Keeper, name_of
 from controlplane.ledger.keyring import Keyring, file_name
 from controlplane.ledger.pace import POLL_MS
@@ -57,6 +58,7 @@ class Link:
 
     client: RedisClient
     keyring: Keyring
+    glance: Glance
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Ledger:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._quotas: tuple[QuotaPlan, ...] = ()
         self._watches: dict[Server, asyncio.Task[None]] = {}
+        self._glances: dict[Server, asyncio.Task[None]] = {}
         self._wanted: dict[str, SalePlan] | None = None  # until it was said once
         self._poll_ms = POLL_MS
         self._changed = asyncio.Event()
@@ -181,6 +184,7 @@ class Ledger:
             else:
                 self._accounts[tag] = Account(plan, known.books, known.keyring, known.keeper)
             self._accounts[tag].keeper.update(plan, poll_ms=self._poll_ms)
+        await self._glance(group)
         await self._watch(group)
         await self._drop_links()
 
@@ -197,7 +201,10 @@ class Ledger:
         held = copy.BooksCopy(copy.path_for(self._books_folder, plan.tag), plan.tag)
         disk = self._disks[hash(plan.tag) % DISK_THREADS]
         follower = Follower(books, held, disk)
-        keeper = Keeper(plan, follower, link.keyring, self._presence, self.board, clock=self._clock)
+        keeper = Keeper(
+            *(plan, follower, link.keyring, self._presence, self.board, link.glance),
+            clock=self._clock,
+        )
         return Account(plan, books, link.keyring, keeper)
 
     def _link(self, server: Server) -> Link:
@@ -205,16 +212,31 @@ class Ledger:
             client = RedisClient(server, self._environ)
             path = self._folder / file_name(str(server))
             keyring = Keyring(client, path, warn=log.warning)
-            self._links[server] = Link(client, keyring)
+            glance = Glance(client, self._clock.monotonic)
+            self._links[server] = Link(client, keyring, glance)
         return self._links[server]
+
+    async def _glance(self, group: asyncio.TaskGroup) -> None:
+        """Glance at each Redis that has books."""
+        wanted = {account.books.client.server for account in self._accounts.values()}
+        await self._end(self._glances, self._glances.keys() - wanted)
+        for server in wanted - self._glances.keys():
+            run = self._link(server).glance.run()
+            self._glances[server] = group.create_task(run, name=f"glance at {server}")
+
+    @staticmethod
+    async def _end(tasks: dict[Server, asyncio.Task[None]], which: set[Server]) -> None:
+        for server in which:
+            task = tasks.pop(server)
+            task.cancel()
+            await asyncio.wait((task,))
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         """Watch over the key ring of each Redis in which quotas count, and of no other."""
         wanted = {Server.of(plan.redis) for plan in self._quotas}
-        for server in self._watches.keys() - wanted:
-            task = self._watches.pop(server)
-            task.cancel()
-            await asyncio.wait((task,))
+        gone = self._watches.keys() - wanted
+        await self._end(self._watches, gone)
+        for server in gone:
             self.board.trouble(str(server), "")
         for server in wanted - self._watches.keys():
             link = self._link(server)

@@ -9,6 +9,7 @@ was started afresh remembers nothing.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ class Presence:
         self._monotonic = monotonic
         self._here: dict[Place, Connected] = {}
         self._lost: dict[Place, float] = {}
+        self._versions: Counter[str] = Counter()
+
+    def version(self, gateways: Iterable[str]) -> int:
+        """Give a number that grows with each change at these gateways."""
+        return sum(self._versions[gateway] for gateway in gateways)
 
     def update(self, proxies: Iterable[Connected]) -> None:
         """Take the proxies that are connected now."""
@@ -54,6 +60,9 @@ class Presence:
             before = self._here.get(place)
             if not proxy.fresh and (before is None or before.since != proxy.since):
                 self._lost.pop(place, None)
+        for place in self._here.keys() | here.keys():
+            if self._here.get(place) != here.get(place):
+                self._versions[place[0]] += 1
         self._here = here
         self._prune(now)
 
@@ -61,6 +70,7 @@ class Presence:
         """Take proxies that an earlier control plane knew: lost until they are seen to go on."""
         now = self._monotonic()
         for place in places:
+            self._versions[place[0]] += 1
             known = self._here.get(place)
             if known is None or known.fresh:
                 self._lost.setdefault(place, now)

@@ -14,7 +14,10 @@ from pathlib import Path
 
 from controlplane.ledger.errors import LedgerError
 
-NAMES = ("begin", "admit", "poll", "heal", "open", "grant", "forget", "reset", "adjust", "quota")
+NAMES = (
+    *("begin", "admit", "poll", "heal", "open", "grant", "forget", "reset", "adjust", "quota"),
+    "glance",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,3 +112,73 @@ def test_no_change_is_lost_and_no_object_written_too_often(
                 changed = False
             agenda.done(ref)
     assert (agenda.next_at() is not None) == changed
+
+
+MANY = [ObjectRef("FlashSale", "shop", f"item-{number}") for number in range(500)]
+
+
+def written(agenda: Agenda, seconds: int, *, numbers: bool) -> list[ObjectRef]:
+    """What is written when all objects change all the time, with eight writes at a time."""
+    found: list[ObjectRef] = []
+    for step in range(seconds * 20):
+        now = step / 20
+        for ref in MANY:
+            agenda.add(ref, now, numbers=numbers)
+        for _ in range(100):
+            taken = agenda.take(now, 8)
+            for ref in taken:
+                if agenda.may_write(ref, now, numbers=numbers):
+                    found.append(ref)
+                    agenda.written(ref, now)
+                    agenda.settled(ref)
+                agenda.done(ref)
+            if not taken:
+                break
+    return found
+
+
+def test_all_numbers_together_have_so_many_writes_and_each_object_its_turn() -> None:
+    found = written(Agenda(), 30, numbers=True)
+    assert 20 * 28 <= len(found) <= 20 * 31
+    assert set(found) == set(MANY)
+
+
+def test_transitions_have_more_and_are_bounded_too() -> None:
+    found = written(Agenda(), 10, numbers=False)
+    assert 100 * 9 <= len(found) <= 100 * 11
+    assert set(found) == set(MANY)
+
+
+def test_a_transition_does_not_wait_for_numbers() -> None:
+    agenda = Agenda(Pace(settle=0.0, transitions=10.0, numbers=1.0))
+    for ref in MANY[:9]:
+        assert agenda.may_write(ref, 0.0, numbers=True) == (ref == MANY[0])
+    assert agenda.may_write(ONE, 0.0, numbers=False)
+    # One that waits in line for numbers alone, and then has more to say.
+    agenda.add(MANY[8], 0.1)
+    assert agenda.take(0.1, 8) == [MANY[8]]
+    assert agenda.may_write(MANY[8], 0.1, numbers=False)
+    agenda.written(MANY[8], 0.1)
+    agenda.settled(MANY[8])
+    agenda.done(MANY[8])
+    assert agenda.next_at() == pytest.approx(1.0)
+    assert agenda.take(1.0, 8) == [MANY[1]]
+
+
+def test_a_turn_is_for_one_write(agenda: Agenda) -> None:
+    for ref in MANY[:200]:
+        agenda.may_write(ref, 0.0, numbers=False)
+    assert agenda.next_at() == pytest.approx(0.01)
+    [first] = agenda.take(0.01, 8)
+    assert first == MANY[100]
+    agenda.done(first)  # it had nothing to write any more, or could not
+    assert not agenda.may_write(first, 0.01, numbers=False)
+
+
+def test_who_waits_for_numbers_is_not_looked_at_for_more_numbers(agenda: Agenda) -> None:
+    for ref in MANY[:100]:
+        agenda.may_write(ref, 0.0, numbers=True)
+    agenda.add(MANY[99], 0.1, numbers=True)
+    assert agenda.take(0.2, 1) == [MANY[20]]
+    agenda.add(MANY[99], 0.2)
+    assert MANY[99] in agenda.take(0.5, 100)

@@ -14,7 +14,14 @@ from controlplane import translate
 from controlplane.model import Condition, Inventory, ObjectRef
 from controlplane.sources.standings import Standing, Standings
 from controlplane.status.objects import ObjectStatus, Proxies, SalePhase, SaleStatus
-from controlplane.status.shapes import OUR_CONDITIONS, Known, body, differs, leftovers
+from controlplane.status.shapes import (
+    OUR_CONDITIONS,
+    Known,
+    body,
+    differs,
+    leftovers,
+    numbers_only,
+)
 
 NOW = datetime(2027, 1, 10, 12, tzinfo=UTC)
 EARLIER = "2026-01-01T00:00:00Z"
@@ -110,6 +117,23 @@ def test_what_stands_there_is_not_written() -> None:
 
 def served(version: str, uid: str = "u") -> dict[str, Any]:
     return {"metadata": {"uid": uid, "resourceVersion": version}, "status": {"of": version}}
+
+
+def test_numbers_are_told_from_transitions() -> None:
+    one = known()
+    stands = made(one)
+    for other, numbers in (
+        ({"admitted": 3, "remaining": 7}, True),
+        ({"proxies": {"programmed": 1, "total": 3, "summary": "1/3"}}, True),
+        ({"conditions": [{**stands["conditions"][0], "message": "other words"}]}, True),
+        ({"conditions": [{**stands["conditions"][0], "reason": "Other"}]}, False),
+        ({"conditions": [{**stands["conditions"][0], "observedGeneration": 1}]}, False),
+        ({"conditions": [*stands["conditions"], condition("True", kind="Ready")]}, False),
+        ({"state": "Scheduled"}, False),
+    ):
+        said = {**stands, **other}
+        assert differs(stands, said) or leftovers(stands, said), other
+        assert numbers_only(stands, said) == numbers, other
 
 
 def test_an_older_standing_never_takes_the_place_of_a_newer_one() -> None:
