@@ -70,6 +70,7 @@ class ClusterSource:
         self._rhythm = rhythm or Rhythm()
         self._unlisted = set(self._targets)
         self._waiting: dict[ObjectRef, Object | None] = {}
+        self._said: dict[ObjectRef, Mapping[str, object]] = {}
         self._troubles: dict[Target, Problem] = {}
         self._problems: dict[ObjectRef, tuple[Problem, ...]] = {}
         self._inventory = Inventory()
@@ -101,7 +102,7 @@ class ClusterSource:
                     self._changed.set()
 
     def _take(self, target: Target, change: Change) -> bool:
-        """Note a change; gives whether it is one to us."""
+        """Note a change; gives whether it is one to us, who write status but do not read it."""
         if isinstance(change, Listed):
             for key in change.deleted:
                 self._gone(target, key)
@@ -109,7 +110,7 @@ class ClusterSource:
                 self._seen(target, key, change.objects[key], listed=True)
             self._unlisted.discard(target)
         elif isinstance(change, Put):
-            self._seen(target, change.key, change.obj)
+            return self._seen(target, change.key, change.obj)
         elif isinstance(change, Deleted):
             self._gone(target, change.key)
         elif isinstance(change, Interrupted):
@@ -120,17 +121,22 @@ class ClusterSource:
             return False
         return True
 
-    def _seen(self, target: Target, key: Key, obj: Object, *, listed: bool = False) -> None:
+    def _seen(self, target: Target, key: Key, obj: Object, *, listed: bool = False) -> bool:
         ref = _ref(target, key)
-        self._waiting[ref] = obj
         if ref.kind in WITH_STATUS:
             self.standings.see(ref, obj, listed=listed)
+            before, self._said[ref] = self._said.get(ref), _said(obj)
+            if self._said[ref] == before:
+                return False
         elif ref.kind == "Service":
             self.standings.see_service(*key, obj)
+        self._waiting[ref] = obj
+        return True
 
     def _gone(self, target: Target, key: Key) -> None:
         ref = _ref(target, key)
         self._waiting[ref] = None
+        self._said.pop(ref, None)
         if ref.kind in WITH_STATUS:
             self.standings.forget(ref)
         elif ref.kind == "Service":
@@ -146,13 +152,19 @@ class ClusterSource:
 
     # ----------------------------------------------------------------------- what is given
     async def _settle(self) -> None:
-        """Wait for a change, then until no more come, or for as long as is bearable."""
+        """Wait for a change, then until no more come, or for as long as is bearable.
+
+        One that comes alone is in force at once; the more follow, the longer it is worth waiting
+        for the rest of an apply of many objects.
+        """
         await self._changed.wait()
+        nap = self._debounce / 8
         loop = asyncio.get_running_loop()
         latest = loop.time() + _LONGEST_DEBOUNCE
         while self._changed.is_set() and loop.time() < latest:
             self._changed.clear()
-            await asyncio.sleep(self._debounce)
+            await asyncio.sleep(nap)
+            nap = min(2 * nap, self._debounce)
         self._changed.clear()
 
     async def _update(self) -> Update:
@@ -194,6 +206,19 @@ def _kept(problems: Iterable[Problem]) -> tuple[Problem, ...]:
         replace(problem, message=problem.message + STAYS) if problem.is_error else problem
         for problem in problems
     )
+
+
+def _said(obj: Object) -> Mapping[str, object]:
+    """What tells whether an object says something new, of kinds with a status of its own.
+
+    A new spec has a new generation there. What is left out changes with each write of a status.
+    """
+    metadata: Mapping[str, object] = obj["metadata"]
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name not in {"managedFields", "resourceVersion"}
+    }
 
 
 def _ref(target: Target, key: Key) -> ObjectRef:
