@@ -153,7 +153,7 @@ fmt: setup ## Format Python and Rust
 	@for workspace in $(WORKSPACES); do $(CARGO) fmt --manifest-path "$$workspace/Cargo.toml" --all; done
 
 .PHONY: bench
-bench: setup $(LOAD) ## Measure the filters against plain Envoy; writes bench/results/latest.json
+bench: setup rig $(LOAD) ## Measure the filters against plain Envoy; writes bench/results/latest.json
 	$(BIN)/python -m bench
 
 $(LOAD): $(LOAD_SOURCES) .venv/.done-rust

@@ -1,4 +1,4 @@
-"""How long an edit takes: from the moment a file is written until every worker acts on it.
+"""How long an edit takes: from the moment it is made until every worker acts on it.
 
 One connection to each worker asks again and again; the answer tells which edit it comes from.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from bench.loader import LoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
 _PAUSE = 0.001
 _DEADLINE = 10.0
@@ -53,6 +53,11 @@ class Worker:
         self.writer.close()
 
 
+def body(revision: int) -> bytes:
+    """The answer of `not-started` once an edit is in force."""
+    return f"revision {revision}\n".encode()
+
+
 async def one_of_each(
     port: int, count: int, served: Callable[[], Awaitable[list[int]]]
 ) -> list[Worker]:
@@ -77,10 +82,9 @@ async def one_of_each(
 async def measure(
     workers: list[Worker],
     edits: int,
-    edit: Callable[[int], None],
+    edit: Callable[[int], Coroutine[None, None, None]],
     *,
     path: str,
-    body: Callable[[int], bytes],
 ) -> list[float]:
     """Seconds that each of `edits` edits took until all workers acted on it, sorted."""
     times = []
@@ -88,12 +92,14 @@ async def measure(
         # not in step with any timer
         await asyncio.sleep(0.2 + random.random() / 5)  # noqa: S311 - no secret
         begun = time.monotonic()
-        edit(number)
         try:
             async with asyncio.timeout(_DEADLINE), asyncio.TaskGroup() as group:
+                group.create_task(edit(number))
                 seen = [group.create_task(w.until(path, body(number))) for w in workers]
         except TimeoutError as error:
             message = f"edit {number} was not in force after {_DEADLINE:g} s"
             raise LoadError(message) from error
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
         times.append(max(task.result() for task in seen) - begun)
     return sorted(times)

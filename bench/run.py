@@ -28,7 +28,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from bench import edits, loader, machine
+from bench import applies, edits, loader, machine
 from bench.cases import CASES, MORE_CASES, PLAIN
 from bench.loader import LoadError
 from bench.results import LIMIT_SHARE, Run, quantile, summarize, table, write
@@ -156,7 +156,7 @@ class Bench:
         await self.stage.supply(_BY_NAME["not-started"], 0)
         workers = await edits.one_of_each(self.stage.port, EDIT_WORKERS, self.stage.by_worker)
 
-        def edit(number: int) -> None:
+        async def edit(number: int) -> None:
             self.stage.edit(number)
             self.progress.advance(task)
 
@@ -166,24 +166,37 @@ class Bench:
                 self.options.edits,
                 edit,
                 path=_BY_NAME["not-started"].path,
-                body=self.stage.edited_body,
             )
         finally:
             for worker in workers:
                 worker.close()
-        p99 = quantile(times, 0.99) * 1e3
-        return {
-            "edits": len(times),
-            "workers": EDIT_WORKERS,
-            "p50_ms": round(quantile(times, 0.5) * 1e3, 1),
-            "p99_ms": round(p99, 1),
-            "max_ms": round(times[-1] * 1e3, 1),
-            "verdict": "passed" if p99 < EDIT_BAR_MS else "missed",
-        }
+        return _to_force(times)
+
+
+async def apply_to_force(folder: Path, count: int, progress: Progress) -> dict[str, Any]:
+    """From a request to an API server to its being in force on every worker."""
+    task = progress.add_task("edits by an API server", total=count)
+    times = await applies.measure(folder, count, EDIT_WORKERS, lambda: progress.advance(task))
+    return _to_force(times)
+
+
+def _to_force(times: Sequence[float]) -> dict[str, Any]:
+    """The figures of edits, whose times are sorted."""
+    p99 = quantile(times, 0.99) * 1e3
+    return {
+        "edits": len(times),
+        "workers": EDIT_WORKERS,
+        "p50_ms": round(quantile(times, 0.5) * 1e3, 1),
+        "p99_ms": round(p99, 1),
+        "max_ms": round(times[-1] * 1e3, 1),
+        "verdict": "passed" if p99 < EDIT_BAR_MS else "missed",
+    }
 
 
 async def bench(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Runs everything that was asked for; the results as they stand in the file."""
+    if options.applies:
+        applies.need()
     cores = machine.choose_cores()
     os.sched_setaffinity(0, cores.others)  # and with it all that is started from here
     folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))  # kept when something goes wrong
@@ -217,6 +230,13 @@ async def bench(options: argparse.Namespace, console: Console) -> dict[str, Any]
                 "added_latency": latency,
                 "edit_to_force": edit,
             }
+        # Here no processor is kept free: nothing is compared.
+        os.sched_setaffinity(0, cores.envoy | cores.others)
+        results["apply_to_force"] = (
+            await apply_to_force(folder / "cluster", options.applies, shown)
+            if options.applies
+            else None
+        )
     await asyncio.to_thread(shutil.rmtree, folder)
     console.print(table(measured, _describe(here)))
     _tell(console, results, measured)
@@ -259,11 +279,12 @@ def _tell(console: Console, results: Mapping[str, Any], measured: Sequence[Resul
             f"p50 {latency['p50_ms']:.2f} ms ({latency['p50_verdict']}), "
             f"p99 {latency['p99_ms']:.2f} ms ({latency['p99_verdict']})"
         )
-    if edit := results.get("edit_to_force"):
-        console.print(
-            f"From writing a file to every worker acting on it: p50 {edit['p50_ms']:.0f} ms, "
-            f"p99 {edit['p99_ms']:.0f} ms of {edit['edits']} edits ({edit['verdict']})"
-        )
+    for name, begin in (("edit", "writing a file"), ("apply", "applying an object")):
+        if edit := results.get(f"{name}_to_force"):
+            console.print(
+                f"From {begin} to every worker acting on it: p50 {edit['p50_ms']:.0f} ms, "
+                f"p99 {edit['p99_ms']:.0f} ms of {edit['edits']} edits ({edit['verdict']})"
+            )
     disturbed = [r.case.name for r in measured if r.envoy_share < LIMIT_SHARE]
     if disturbed:
         console.print(
@@ -280,6 +301,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=64, help="connections [64]")
     parser.add_argument("--cases", nargs="+", choices=list(_BY_NAME), default=[], help="only these")
     parser.add_argument("--edits", type=int, default=50, help="edits of a manifest; 0: none [50]")
+    parser.add_argument("--applies", type=int, default=50, help="edits by an API server [50]")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the results go")
     return parser.parse_args(argv)
 

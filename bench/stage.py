@@ -74,7 +74,7 @@ class Stage:
         self._values: dict[str, dict[str, Path]] = {}
         self._counted: dict[str, int] = {}
         self._policies: frozenset[str] = frozenset()
-        self._server = RedisServer(directory=_made(folder / "redis"))
+        self._server = RedisServer(directory=made(folder / "redis"))
         self._exit = AsyncExitStack()
         self._envoy: EnvoyProcess | None = None
         self._redis: Redis | None = None
@@ -104,7 +104,7 @@ class Stage:
         self._exit.push_async_callback(self._server.close)
         self._redis = Redis.from_url(self._server.url, decode_responses=True)
         self._exit.push_async_callback(self._redis.aclose)
-        _made(self._manifests)
+        made(self._manifests)
         self.edit(0)
         await self._start_control_plane()
         await self.restart_envoy(1)
@@ -135,7 +135,7 @@ class Stage:
         envoy = EnvoyProcess(
             self._bootstrap(),
             concurrency=workers,
-            directory=_made(self.folder / f"envoy-{workers}"),
+            directory=made(self.folder / f"envoy-{workers}"),
             binary=self.envoy_binary,
         )
         self._exit.push_async_callback(envoy.stop)
@@ -157,24 +157,11 @@ class Stage:
         gateway = ["--gateway", GATEWAY]
         state = ["--state-dir", str(self.folder / "state")]
         address = f"127.0.0.1:{self._xds}"
-        bootstrap: dict[str, Any] = self._sluice("bootstrap", *gateway, "--xds-address", address)
-        rendered = self._sluice("render", str(self._manifests), *gateway, *state)
+        bootstrap: dict[str, Any] = sluice("bootstrap", *gateway, "--xds-address", address)
+        rendered = sluice("render", str(self._manifests), *gateway, *state)
         listener = noop_listener(rendered, self.port, self.noop_port)
         bootstrap["static_resources"].setdefault("listeners", []).append(listener)
         return bootstrap
-
-    def _sluice(self, *arguments: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "controlplane", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND,
-            check=False,
-        )
-        if done.returncode:
-            message = f"sluice {arguments[0]} failed: {done.stderr.strip()}"
-            raise StageError(message)
-        return yaml.safe_load(done.stdout)
 
     async def _until(self, case: Case, requests: int) -> None:
         """Waits until a case is answered as it should be."""
@@ -335,31 +322,42 @@ class Stage:
 
     async def by_worker(self) -> list[int]:
         """Open client connections of each worker."""
-        pattern = rf"^listener\..*_{self.port}\.worker_\d+\.downstream_cx_active$"
-        found = await self.envoy.stats(pattern)
-        return [found[name] for name in sorted(found)]
+        return await clients_by_worker(self.envoy, self.port)
 
     # -------------------------------------------------------------------------------- editing
 
     def edit(self, revision: int) -> None:
         """Writes the manifests anew, in place at once, as editors do: those of the case at hand."""
-        now = datetime.now(UTC)
-        text = Template(MANIFESTS.read_text()).substitute(
+        wanted = manifests(
             redis=self._server.address,
             port=self.port,
-            past=_instant(now - timedelta(hours=1)),
-            future=_instant(now.replace(month=1, day=1) + timedelta(days=800)),
             revision=revision,
+            policies=self._policies,
         )
-        wanted = [each for each in yaml.safe_load_all(text) if _is_wanted(each, self._policies)]
         draft = self.folder / "draft"
         draft.write_text(yaml.safe_dump_all(wanted))
         draft.replace(self._manifests / "bench.yaml")
 
-    @staticmethod
-    def edited_body(revision: int) -> bytes:
-        """The body of an answer after that edit."""
-        return f"revision {revision}\n".encode()
+
+def manifests(
+    *, redis: str, port: int, revision: int, policies: frozenset[str]
+) -> list[dict[str, Any]]:
+    """What a control plane is to read: of the policies only those that are named."""
+    now = datetime.now(UTC)
+    text = Template(MANIFESTS.read_text()).substitute(
+        redis=redis,
+        port=port,
+        past=_instant(now - timedelta(hours=1)),
+        future=_instant(now.replace(month=1, day=1) + timedelta(days=800)),
+        revision=revision,
+    )
+    return [each for each in yaml.safe_load_all(text) if _is_wanted(each, policies)]
+
+
+async def clients_by_worker(envoy: EnvoyProcess, port: int) -> list[int]:
+    """Open client connections of each worker."""
+    found = await envoy.stats(rf"^listener\..*_{port}\.worker_\d+\.downstream_cx_active$")
+    return [found[name] for name in sorted(found)]
 
 
 def noop_listener(rendered: dict[str, Any], port: int, new_port: int) -> dict[str, Any]:
@@ -396,6 +394,21 @@ def _noop_filter() -> dict[str, Any]:
     }
 
 
+def sluice(*arguments: str) -> Any:
+    """What a command prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "controlplane", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND,
+        check=False,
+    )
+    if done.returncode:
+        message = f"sluice {arguments[0]} failed: {done.stderr.strip()}"
+        raise StageError(message)
+    return yaml.safe_load(done.stdout)
+
+
 def _named(resources: list[dict[str, Any]], name: str) -> dict[str, Any]:
     for resource in resources:
         if resource["name"] == name:
@@ -415,7 +428,8 @@ def _need(program: Path, command: str) -> None:
         raise StageError(message)
 
 
-def _made(folder: Path) -> Path:
+def made(folder: Path) -> Path:
+    """The folder, which is there then."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
