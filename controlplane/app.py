@@ -131,6 +131,7 @@ class App:
     async def _join_cluster(self, cluster: Cluster, stack: AsyncExitStack) -> str:
         # Half a second and 50 MB, for those alone who have a cluster.
         from controlplane.kube import ConfigurationError, Session  # noqa: PLC0415
+        from controlplane.scaling import Scaler  # noqa: PLC0415
         from controlplane.sources.kubernetes import ClusterSource  # noqa: PLC0415
         from controlplane.status.kubernetes import ClusterStatus  # noqa: PLC0415
         from controlplane.web.shared_filters import SharedFilters  # noqa: PLC0415
@@ -150,6 +151,10 @@ class App:
             replicas=cluster.replicas,
         )
         publisher = self._publisher
+        scaler = Scaler(
+            session, source.standings, lambda: publisher.leading, registry=self._registry
+        )
+        publisher.beside(scaler)
         self._code = SharedFilters(
             session,
             self._filters,

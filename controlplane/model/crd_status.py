@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from controlplane.model.conditions import MAX_MESSAGE
 from controlplane.model.flash_sale import MAX_STOCK
+from controlplane.model.scaling import MAX_REPLICAS, MAX_TARGETS
 
 if TYPE_CHECKING:
     from controlplane.model.crd_schema import Schema
 
+SCALING_PHASES: Final = ("Scaling", "Scaled", "Enough", "Overridden", "Failed", "ScaledBack")
 STATES: Final = ("Scheduled", "Open", "SoldOut", "Ended", "Suspended")
 _MOST: Final = 2**53
 """An API server compares bounds as floating-point numbers: beyond this they are another number."""
@@ -77,6 +79,48 @@ _PROXIES: Final[Schema] = {
         "summary": _text("Both, as lists show them: `2/3`.", 32),
     },
 }
+_MOST_REPLICAS: Final = 2**31 - 1
+_INSTANT: Final[Schema] = {"type": "string", "format": "date-time", "maxLength": 64}
+_SCALED: Final[Schema] = {
+    "type": "object",
+    "description": "One target, and what it had before.",
+    "required": ["kind", "namespace", "name", "phase"],
+    "properties": {
+        "kind": _text("Kind of the target.", 63),
+        "namespace": _text("Namespace of the target.", 63),
+        "name": _text("Name of the target.", 253),
+        "uid": _text("Its uid: what is made anew under its name is another.", 128),
+        "before": _number("What it had before the rush.", _MOST_REPLICAS),
+        "applied": _number("What it is given for the rush.", MAX_REPLICAS),
+        "from": _number("What it is being changed from, in phase Scaling.", _MOST_REPLICAS),
+        "rush": _text("The rush that this is about: start, end and epoch.", 160),
+        "phase": {
+            "type": "string",
+            "description": "How far it is.",
+            "enum": list(SCALING_PHASES),
+        },
+        "reason": _text("What is wrong, in one word.", 64),
+        "message": _text("What is wrong and what to do, in a sentence.", 2048),
+    },
+}
+_SCALING: Final[Schema] = {
+    "type": "object",
+    "description": "What was scaled up for the rush. It is what is put back, so do not edit it.",
+    "properties": {
+        "quietSince": {
+            **_INSTANT,
+            "description": "Since when a sale without an end is sold out.",
+        },
+        "targets": {
+            "type": "array",
+            "description": "The targets, and those that are no more named but not put back yet.",
+            "items": _SCALED,
+            "maxItems": 4 * MAX_TARGETS,
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["kind", "namespace", "name"],
+        },
+    },
+}
 
 SALE_STATUS: Final[Schema] = {
     "type": "object",
@@ -91,6 +135,7 @@ SALE_STATUS: Final[Schema] = {
         "admitted": _number("Users let in.", _MOST),
         "remaining": _number("Permits that are left.", MAX_STOCK),
         "proxies": _PROXIES,
+        "scaling": _SCALING,
     },
 }
 QUOTA_STATUS: Final[Schema] = {

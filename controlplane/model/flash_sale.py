@@ -26,6 +26,7 @@ from controlplane.model.scalars import (
     Name,
     SectionName,
 )
+from controlplane.model.scaling import Scaling
 
 MAX_STOCK: Final = 1_000_000_000
 MAX_INTERVAL: Final = timedelta(days=30)
@@ -246,6 +247,9 @@ class FlashSaleSpec(Model):
         "Local",
         description="When a permit counts: once Redis has it (`Local`), or once a replica "
         "confirmed it too (`Replicated`).",
+    )
+    scaling: Scaling | None = Field(
+        None, description="Acted on in a cluster only, with the chart's `controlPlane.scaling`."
     )
     suspend: bool = Field(
         default=False,

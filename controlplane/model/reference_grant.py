@@ -6,7 +6,8 @@ may write a route in one namespace could publish any Service of another, and its
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -14,15 +15,26 @@ from controlplane.model.gateway import GATEWAY_API
 from controlplane.model.meta import Model, ObjectRef, Resource
 from controlplane.model.scalars import NAMESPACE, Group, Kind, Name
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 MAX_ENTRIES: Final = 16
 """Entries of each list, as Gateway API bounds them."""
+_SOURCES: Final[Mapping[str, str]] = MappingProxyType({"FlashSale": "sluice.dev"})
+"""Groups of kinds that refer and are not Gateway API's."""
+_TARGETS: Final[Mapping[str, str]] = MappingProxyType(
+    {"Deployment": "apps", "HorizontalPodAutoscaler": "autoscaling"}
+)
+"""Groups of kinds that are referred to and are not of the core group."""
 
 
 class GrantFrom(Model):
     """Objects that may refer: of one kind, in one namespace."""
 
-    group: Group = Field(description="Group, `gateway.networking.k8s.io`.")
-    kind: Kind = Field(description="Kind: `HTTPRoute` or `Gateway`; others have no effect here.")
+    group: Group = Field(description="Group: `gateway.networking.k8s.io`, or `sluice.dev`.")
+    kind: Kind = Field(
+        description="Kind: `HTTPRoute`, `Gateway` or `FlashSale`; others have no effect here."
+    )
     namespace: Annotated[str, Field(min_length=1, max_length=63, pattern=NAMESPACE)] = Field(
         description="Namespace that they are in."
     )
@@ -31,8 +43,14 @@ class GrantFrom(Model):
 class GrantTo(Model):
     """Objects that may be referred to, in the namespace of the grant."""
 
-    group: Group = Field(description="Group; empty for Service and Secret.")
-    kind: Kind = Field(description="Kind: `Service` or `Secret`; others have no effect here.")
+    group: Group = Field(
+        description="Group; empty for Service and Secret, `apps` for Deployment, `autoscaling` "
+        "for HorizontalPodAutoscaler."
+    )
+    kind: Kind = Field(
+        description="Kind: `Service` or `Secret`, and for sales that scale `Deployment` or "
+        "`HorizontalPodAutoscaler`; others have no effect here."
+    )
     name: Name | None = Field(None, description="Name; without it, every object of the kind.")
 
 
@@ -63,17 +81,18 @@ class ReferenceGrant(Resource):
     spec: ReferenceGrantSpec = Field(description="Who may refer to what.")
 
     def permits(self, source: ObjectRef, target: ObjectRef) -> bool:
-        """Whether an object of Gateway API may refer to one of the core group.
+        """Whether an object may refer to another.
 
         Grants only add up: what one does not permit, another still may.
         """
         if target.namespace != self.namespace:
             return False
+        referrer = (_SOURCES.get(source.kind, GATEWAY_API), source.kind, source.namespace)
         trusted = any(
-            (item.group, item.kind, item.namespace) == (GATEWAY_API, source.kind, source.namespace)
-            for item in self.spec.from_
+            (item.group, item.kind, item.namespace) == referrer for item in self.spec.from_
         )
+        referred = (_TARGETS.get(target.kind, ""), target.kind)
         return trusted and any(
-            (item.group, item.kind) == ("", target.kind) and item.name in {None, target.name}
+            (item.group, item.kind) == referred and item.name in {None, target.name}
             for item in self.spec.to
         )

@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from controlplane.model.flash_sale import FlashSale
 from controlplane.model.problems import Problem
 from controlplane.sources.files import Found, MissingError, Stamp, find
 from controlplane.sources.loading import FileState, Update, assemble, read_file, unreadable_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -51,7 +52,7 @@ class Folder:
             if item.stamp is not None and item.stamp.is_settled(now_ns) and item.path not in doubted
         }
         self._states, self._doubted, self._synced = states, frozenset(doubted), True
-        return assemble(states.values(), more)
+        return assemble(states.values(), [*more, *_unheeded(states.values())])
 
     def _state(self, item: Found) -> FileState:
         before = self._states.get(item.path)
@@ -86,3 +87,20 @@ class Folder:
             missing = Problem(None, message, reason="Missing", file=missing.file)
         known = assemble(self._states.values(), [*more, missing])
         return Update(known.inventory, known.problems, self._synced)
+
+
+def _unheeded(states: Iterable[FileState]) -> Iterator[Problem]:
+    """Say of what needs a cluster that nothing is done about it here."""
+    for state in states:
+        for entry in state.entries:
+            resource = entry.resource
+            if isinstance(resource, FlashSale) and resource.spec.scaling is not None:
+                yield Problem(
+                    resource.ref,
+                    "nothing is scaled: only a control plane on a cluster can do that",
+                    reason="NeedsCluster",
+                    field="spec.scaling",
+                    file=state.file,
+                    line=entry.line,
+                    severity="warning",
+                )

@@ -32,6 +32,8 @@ class Standing:
     """Its resourceVersion."""
     generation: int
     status: Mapping[str, Any]
+    deleting: bool = False
+    finalizers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, obj: Object) -> Standing:
@@ -43,6 +45,8 @@ class Standing:
             str(metadata.get("resourceVersion") or ""),
             int(metadata.get("generation") or 1),
             status if isinstance(status, Mapping) else {},
+            bool(metadata.get("deletionTimestamp")),
+            tuple(metadata.get("finalizers") or ()),
         )
 
     def newer_than(self, other: Standing) -> bool:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from controlplane.kube import Object, Session
     from controlplane.model import ObjectRef, Problem
     from controlplane.sources.standings import Standing, Standings
+    from controlplane.status.duty import Duty
     from controlplane.status.objects import ObjectStatus, Status
     from controlplane.status.tracker import Facts
     from controlplane.xds.status import ProxyState
@@ -113,6 +114,7 @@ class ClusterStatus:
         self._applied: dict[ObjectRef, _Applied] = {}
         self._told: dict[ObjectRef, str] = {}
         self._wake = asyncio.Event()
+        self._beside: list[Duty] = []
         self._free = _AT_ONCE
         self._writes = Counter(
             "sluice_status_writes",
@@ -131,6 +133,10 @@ class ClusterStatus:
         """Tell what is known of the proxies of other replicas, now that these are ours."""
         known = self.replicas
         return fleet(own, known.reports, alone=known.alone, unread=known.unread)
+
+    def beside(self, duty: Duty) -> None:
+        """Have something else done as long as this replica leads."""
+        self._beside.append(duty)
 
     # --------------------------------------------------------------------------- what should be
     def offer(
@@ -153,6 +159,8 @@ class ClusterStatus:
                 invalid[problem.ref] = (*invalid.get(problem.ref, ()), said)
         self._invalid = invalid
         self._inventory = facts.inventory
+        for duty in self._beside:
+            duty.offer(facts.inventory)
         self._offered = True
         touched = {ref for ref, one in self._statuses.items() if before.get(ref) != one}
         touched |= before.keys() - self._statuses.keys()
@@ -229,6 +237,8 @@ class ClusterStatus:
                 self._agenda.add(ref, time.monotonic())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._events.run(), name="events")
+            for duty in self._beside:
+                group.create_task(duty.lead(), name="beside status")
             while True:
                 now = time.monotonic()
                 for ref in self._agenda.take(now, self._free):

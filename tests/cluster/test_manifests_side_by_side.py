@@ -235,6 +235,12 @@ def large_sale() -> dict[str, Any]:
             "denyCIDRs": [f"2001:db8:{number:x}:aaaa:bbbb:cccc::/96" for number in range(1, 1001)],
         },
         "responses": {outcome: {"headers": headers} for outcome in outcomes},
+        "scaling": {
+            "targets": [
+                {"kind": "Deployment", "name": f"w{number:0252}", "replicas": 9}
+                for number in range(16)
+            ]
+        },
     }
     return {"kind": "FlashSale", "spec": spec}
 
