@@ -27,7 +27,8 @@ now = (now_us - now_us % 1000) / 1000
 
 -- Each spec is worked out where it stands: numbers for words, and in place of span and burst the
 -- begin and end of the present window, for a bucket one unit and all it can hold as debts.
-local item = argv[1] * 6 + 2
+local specs = argv[1] + 0
+local item = specs * 6 + 2
 for i = 2, item - 1, 6 do
   local kind, span = argv[i], argv[i + 2]
   local amount = argv[i + 1] + 0
@@ -62,14 +63,15 @@ item = item + 1
 for c = 1, argv[item - 1] + 0 do
   local last = item + argv[item] * 3
   for m = item + 1, last, 3 do
+    if argv[m] + 0 > specs then error('quota: there is no spec ' .. argv[m]) end
     argv[m], argv[m + 1], argv[m + 2] = argv[m] * 6 - 4, argv[m + 1] + 0, argv[m + 2] + 0
   end
   argv[item], costs[c], item = last, item + 1, last + 1
 end
 
 -- Reads counter k into its places in st, moved on to the present. These are, from j = 7k - 6 on:
--- a, b, c, the slots as text, the units in them, once it was changed its spec, and whether its life
--- in Redis is right as it is.
+-- a, b, c, the slots as text, the units in them, once it was changed its spec, and whether it lives
+-- as long as its window in any case.
 local function look(st, j, text, argv, i, now, now_us)
   if text == nil then error('quota: there are not so many keys') end
   local kind, from = argv[i], argv[i + 2]
@@ -91,7 +93,7 @@ local function look(st, j, text, argv, i, now, now_us)
       c = kind == 's' and a == from + from - argv[i + 3] and b or 0
       a, b = from, 0
     else
-      lives = kind ~= 'c' and slots == '' -- windows of a calendar may turn out longer
+      lives = kind ~= 'c' -- windows of a calendar may turn out longer
     end
     if slots ~= '' then
       local alive = ''
@@ -235,6 +237,7 @@ while item < count do
     item = first + argv[item + 1] * 5
     reply[answer] = 1
     for m = first, item - 1, 5 do
+      if argv[m] + 0 > specs then error('quota: there is no spec ' .. argv[m]) end
       local i, k = argv[m] * 6 - 4, argv[m + 1] + 0
       local j = k * 7 - 6
       if not st[j] then look(st, j, stored[k], argv, i, now, now_us) end

@@ -324,21 +324,60 @@ def test_what_is_not_a_counter_counts_as_new(redis: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "tail",
+    ("cost", "tail"),
     [
-        ("x", 1, 1, 1, 1, 0),  # no such item
-        ("t", 1, 2, 1, 1, 0),  # no such spec
-        ("t", 1, 1, 3, 1, 0),  # no such key
-        ("t", 1, 1, 2, 0, 5),  # held without an end
-        ("t", 2, 1, 2, 1, 0),  # cut off
+        ((1, 1, 1, 0), (3, 2)),  # no such cost
+        ((1, 1, 1, 0), ("x", 2)),  # no number
+        ((1, 2, 1, 0), (2, 2)),  # no such spec
+        ((1, 1, 1, 0), (0, 1, 2, 2, 0, 0, 1)),  # nor in a settlement
+        ((1, 1, 1, 0), (2, 3)),  # no such key
+        ((1, 1, 0, 5), (2, 2)),  # held without an end
+        ((2, 1, 1, 0, 1, 1, 0), (2, 2)),  # cut off
+        ((1, 1, 1, 0), (0, 1, 1, 3, 0, 0, 1)),  # a settlement without its key
     ],
 )
-def test_a_run_that_fails_leaves_no_trace(redis: Any, tail: tuple[Any, ...]) -> None:
-    whole = ("t", 1, 1, 1, 1, 0)
-    args = (1, *EVERY_KIND[0].args(), *whole, *tail)
+def test_a_run_that_fails_leaves_no_trace(
+    redis: Any, cost: tuple[int, ...], tail: tuple[Any, ...]
+) -> None:
+    costs = (2, 1, 1, 1, 0, *cost)
+    args = (1, *EVERY_KIND[0].args(), *costs, 1, 1, *tail)
     with pytest.raises(ResponseError):
         redis.eval(scripts.load("quota").text, 2, "one", "two", *args)
     assert redis.keys() == []
+
+
+@every_kind
+def test_requests_of_one_cost_are_judged_each_by_its_own_counter(
+    moved: MovedScript, spec: Spec
+) -> None:
+    whole, part = Meter(spec, "anna", 50), Meter(spec, "bob", 1)
+    moved.run(take(whole))
+    again, bob, both = moved.run(
+        take(Meter(spec, "anna")), take(part), take(part, Meter(spec, "anna"))
+    ).answers
+    assert isinstance(again, Taken)
+    assert isinstance(bob, Taken)
+    assert isinstance(both, Taken)
+    assert (again.allowed, bob.allowed, both.allowed) == (False, True, False)
+    assert (bob.readings[0].remaining, bob.readings[0].wait_ms) == (49, 0)
+    assert both.readings[0].wait_ms == 0
+    assert both.readings[1].wait_ms > 0
+
+
+def test_a_window_that_turns_out_longer_keeps_its_counter(moved: MovedScript) -> None:
+    # Without newer borders the window is taken to be as long as the last one, of ten seconds.
+    known = Spec(Kind.CALENDAR, 50, (START_MS - 20_000, START_MS - 10_000, START_MS))
+    newer = Spec(Kind.CALENDAR, 50, (START_MS - 10_000, START_MS, START_MS + YEAR_MS))
+    moved.run(take(Meter(known, "month", 30)))
+    moved.run(take(Meter(newer, "month", 10)))
+    moved.move(60_000 * 1000)
+    assert reading(moved, Meter(newer, "month", 1)).remaining == 9
+
+
+def test_debts_of_more_than_64_bits_are_kept(moved: MovedScript) -> None:
+    spec = Spec(Kind.BUCKET, BIG, YEAR_MS, BIG)
+    assert reading(moved, Meter(spec, "big", BIG // 2)).remaining == BIG // 2
+    assert reading(moved, Meter(spec, "big", BIG // 4)).remaining == BIG // 4
 
 
 def test_the_moved_clock_needs_the_script_that_it_knows() -> None:
