@@ -301,7 +301,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=64, help="connections [64]")
     parser.add_argument("--cases", nargs="+", choices=list(_BY_NAME), default=[], help="only these")
     parser.add_argument("--edits", type=int, default=50, help="edits of a manifest; 0: none [50]")
-    parser.add_argument("--applies", type=int, default=50, help="edits by an API server [50]")
+    parser.add_argument("--applies", type=int, default=100, help="edits by an API server [100]")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the results go")
     return parser.parse_args(argv)
 
