@@ -78,6 +78,8 @@ class Scaler:
         self._standings = standings
         self._rhythm = rhythm or Rhythm()
         self._now = now
+        self.rounds = 0
+        """How often it has looked."""
         self._events = EventRecorder(session, Reporter(CONTROLLER_NAME, platform.node()))
         self._inventory = Inventory()
         self._offered = asyncio.Event()
@@ -137,6 +139,7 @@ class Scaler:
 
     async def _tried(self) -> tuple[str, float]:
         """Do a round; gives why another must follow soon, and the seconds until it must."""
+        self.rounds += 1
         try:
             return await self._round()
         except KubeError as error:
