@@ -61,13 +61,13 @@ class Result:
     def verdict(self) -> str:
         """Whether the bar was reached; empty when there is none.
 
-        `disturbed` when Envoy was not the limit: then requests a second say nothing about it.
+        `disturbed` instead of missed when Envoy was not the limit: it might have done more.
         """
         if self.case.bar is None:
             return ""
-        if self.envoy_share < LIMIT_SHARE:
-            return "disturbed"
-        return "passed" if self.ratio >= self.case.bar else "missed"
+        if self.ratio >= self.case.bar:
+            return "passed"
+        return "disturbed" if self.envoy_share < LIMIT_SHARE else "missed"
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in the results file."""

@@ -100,10 +100,16 @@ def test_the_median_of_the_rounds_ratios_counts() -> None:
     assert passed.verdict == "passed"
 
 
-def test_no_verdict_when_envoy_was_not_the_limit() -> None:
-    rounds = [{PLAIN: Run(figures(9), 1, 0.5), "pass": Run(figures(9), 1, 1)}]
+@pytest.mark.parametrize(
+    ("rps", "share", "verdict"),
+    [(9, 0.5, "passed"), (5, 0.5, "disturbed"), (5, 1, "missed"), (9, 1, "passed")],
+)
+def test_nothing_is_missed_when_envoy_was_not_the_limit(
+    rps: float, share: float, verdict: str
+) -> None:
+    rounds = [{PLAIN: Run(figures(10), 1, share), "pass": Run(figures(rps), 1, 1)}]
     (passed,) = summarize(rounds, [EVERY["pass"]])
-    assert passed.verdict == "disturbed"
+    assert passed.verdict == verdict
 
 
 def test_unexpected_answers_are_told() -> None:
