@@ -86,6 +86,7 @@ class App:
         self._serving = Serving(settings, self._store, self._registry)
         self._rollouts = Rollouts()
         self._tracker = Tracker()
+        self._fleet = Fleet()
         self._terminal = TerminalWriter()
         self._fragments = Fragments()
         self._source: Source | None = None
@@ -238,6 +239,7 @@ class App:
             about=about,
             registry=self._registry,
             rollouts=self._rollouts,
+            fleet=lambda: self._fleet,
         )
         self._registry.register(metrics.Parts(control))
         return control
@@ -327,9 +329,10 @@ class App:
             began = time.perf_counter()
             self._to_observe.clear()
             own = self._store.proxies()
-            fleet = self._publisher.fleet(own) if self._publisher is not None else Fleet()
-            self._count_proxies(own, fleet)
-            facts = self._facts(fleet)
+            if self._publisher is not None:
+                self._fleet = self._publisher.fleet(own)
+            self._count_proxies(own)
+            facts = self._facts()
             if facts is None:
                 continue
             status = self._tracker.observe(facts)
@@ -341,7 +344,7 @@ class App:
             left = self._tracker.seconds_to_next_change(facts)
             nap = min(LONGEST_NAP_SECONDS, max(0.0, left or LONGEST_NAP_SECONDS) + 0.01)
 
-    def _facts(self, fleet: Fleet) -> Facts | None:
+    def _facts(self) -> Facts | None:
         if self._update is None:
             return None
         unshared = () if self._publisher is None else self._publisher.replicas.problems
@@ -356,10 +359,10 @@ class App:
             ready=self._update.synced,
             quotas=self._translation.quotas,
             troubles=self._ledger.board.troubles,
-            fleet=fleet,
+            fleet=self._fleet,
         )
 
-    def _count_proxies(self, proxies: Iterable[ProxyState], fleet: Fleet) -> None:
+    def _count_proxies(self, proxies: Iterable[ProxyState]) -> None:
         """Note who is there, and let filters go by how many workers there are on all replicas."""
         self._presence.update(
             Connected(
@@ -371,6 +374,6 @@ class App:
             for proxy in proxies
         )
         sales = Counter(key for plan in self._translation.sales for key in plan.gateways)
-        if self._pace.count(fleet.workers(proxies), sales):
+        if self._pace.count(self._fleet.workers(proxies), sales):
             log.info("Pace changed", poll_ms=self._pace.poll_ms, workers=self._pace.workers)
             self._to_translate.set()

@@ -117,8 +117,16 @@ def proxy_row(one: dict[str, Any], *, versions: bool = False) -> tuple[object, .
         one["workers"] or "?",
         *(word(one["types"].get(kind)) for kind in TYPES),
         since(one["connectedAt"]),
-        one["waiting"] or one["agent"],
+        one["waiting"] or agent(one),
     )
+
+
+def agent(one: dict[str, Any]) -> str:
+    """Say what a proxy is; of one at another replica, where, and whether it has everything."""
+    if not one.get("replica"):
+        return str(one["agent"])
+    where = f"at {one['replica'].partition('_')[0]}"
+    return where if one["inSync"] else f"{where}, not up to date"
 
 
 def sale_row(one: dict[str, Any]) -> tuple[object, ...]:

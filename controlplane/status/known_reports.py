@@ -26,8 +26,8 @@ class ReplicaTerms:
     """A report is written at least this often."""
     apart: float = 1.0
     """Between two writes."""
-    settle: float = 0.2
-    """After a change: most edits are confirmed by all proxies before that, and make one write."""
+    settle: float = 0.5
+    """What proxies are given to confirm an edit before it is told that they have not."""
     stale: float = 30.0
     """A report that has not moved for this long is not counted."""
     dead: float = 600.0
@@ -90,6 +90,9 @@ class KnownReports:
 
     def see(self, name: str, uid: str, report: ReplicaReport | None, fault: str = "") -> None:
         """Take a report that is new or has moved."""
+        before = self._known.get(name)
+        if before is not None and report is not None and report.same_as(before.report):
+            report = before.report  # a heartbeat is no news
         self._known[name] = _Known(uid, report, fault, self._clock.now())
 
     def leave(self, name: str) -> None:
@@ -109,6 +112,11 @@ class KnownReports:
             for name, one in self._counted()
             if one.report is None
         )
+
+    def is_unread(self, name: str, fault: str) -> bool:
+        """Tell whether this report could not be read before, for the same reason."""
+        known = self._known.get(name)
+        return known is not None and known.report is None and known.fault == fault
 
     def dead(self) -> tuple[tuple[str, str], ...]:
         """Give name and uid of the objects that nobody is going to write again."""

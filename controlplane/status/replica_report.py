@@ -24,6 +24,8 @@ VERSION: Final = 1
 MAX_BYTES: Final = 900 * 1024
 """Of a compressed report; a ConfigMap may have 1 MiB."""
 MAX_PLAIN_BYTES: Final = 64 * 1024 * 1024
+_LATEST: Final = 2.0**36
+"""Seconds since 1970: a little after the year 4000."""
 MAX_WORDS: Final = 512
 """Characters of what a proxy said when it refused something."""
 MAX_REFUSALS: Final = 3
@@ -82,9 +84,19 @@ class ReplicaReport:
     beat: int = 0
     gateways: Mapping[str, ReportedGateway] = field(default_factory=dict)
 
-    def same_as(self, other: ReplicaReport) -> bool:
+    def same_as(self, other: ReplicaReport | None) -> bool:
         """Whether both tell the same, whenever they were written."""
-        return self.gateways == other.gateways
+        return other is not None and self.gateways == other.gateways
+
+    @property
+    def pending(self) -> bool:
+        """Whether a proxy lacks something that it has not refused."""
+        return any(
+            proxy.behind - frozenset[str]().union(*(refs for refs, _ in proxy.refused))
+            for gateway in self.gateways.values()
+            for proxy in gateway.proxies
+            if proxy.behind
+        )
 
 
 # ------------------------------------------------------------------------------------- writing
@@ -227,7 +239,7 @@ def _read_proxy(document: Mapping[str, Any], lists: list[Refs]) -> ReportedProxy
     ]
     return ReportedProxy(
         node=_text(document["node"]),
-        since=float(document["since"]),
+        since=_instant(document["since"]),
         workers=_number(document["workers"]),
         behind=frozenset() if behind is None else lists[_number(behind)],
         refused=tuple(refused[:MAX_REFUSALS]),
@@ -238,6 +250,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
     return value
+
+
+def _instant(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LATEST:
+        raise TypeError(value)
+    return float(value)
 
 
 def _number(value: object) -> int:

@@ -40,13 +40,15 @@ PROGRAMMED: Final = frozenset({"Gateway", "HTTPRoute", "FlashSale", "QuotaPolicy
 class Elsewhere:
     """The proxies of one gateway that count at another replica.
 
-    `behind` has each list of objects with the number of proxies that lack just these.
+    `behind` has each list of objects with the number of proxies that lack just these; `refusing`
+    are the proxies that refuse something.
     """
 
     replica: str
     objects: Mapping[str, Taken]
     proxies: tuple[ReportedProxy, ...]
     behind: tuple[tuple[Refs, int], ...]
+    refusing: tuple[ReportedProxy, ...]
 
     def proxies_with(self, ref: str, taken: Taken) -> Proxies:
         """Count those that have an object in force, in this generation or a later one."""
@@ -62,7 +64,7 @@ class Elsewhere:
             return {}
         return {
             proxy.node: words
-            for proxy in self.proxies
+            for proxy in self.refusing
             for refs, words in reversed(proxy.refused)
             if ref in refs
         }
@@ -160,7 +162,8 @@ def _there(
     report: ReplicaReport, reported: ReportedGateway, proxies: tuple[ReportedProxy, ...]
 ) -> Elsewhere:
     behind = Counter(proxy.behind for proxy in proxies if proxy.behind)
-    return Elsewhere(report.replica, reported.objects, proxies, tuple(behind.items()))
+    refusing = tuple(proxy for proxy in proxies if proxy.refused)
+    return Elsewhere(report.replica, reported.objects, proxies, tuple(behind.items()), refusing)
 
 
 # --------------------------------------------------------------------------------------- our own

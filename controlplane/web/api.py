@@ -16,7 +16,7 @@ from controlplane.web.downloads import download_route
 from controlplane.web.errors import ApiError, bad_request, not_found
 from controlplane.web.filter_store import FLASH_SALE, STEMS
 from controlplane.web.health import health_routes
-from controlplane.web.proxies import proxy_json
+from controlplane.web.proxies import elsewhere_json, proxy_json
 from controlplane.web.quotas import QuotasApi
 from controlplane.web.requests import audit, body, endpoint, only, reply
 from controlplane.web.sales import SalesApi
@@ -92,7 +92,7 @@ class Api:
             "problems": [problem_json(problem) for problem in status.problems],
             "objects": [one.as_json() for one in status.objects],
             "filters": self._control.filters.in_force(),
-            "proxies": self._proxies(),
+            "proxies": self._everywhere(),
         }
 
     async def gateways(self, _: Request) -> dict[str, Any]:
@@ -110,8 +110,11 @@ class Api:
         return {"gateway": name, "done": "retry"}
 
     async def proxies(self, _: Request) -> dict[str, Any]:
-        """List the connected proxies."""
-        return {"proxies": self._proxies()}
+        """List the connected proxies, ours and then those of other replicas."""
+        return {"proxies": self._everywhere()}
+
+    def _everywhere(self) -> list[dict[str, Any]]:
+        return [*self._proxies(), *elsewhere_json(self._control.fleet())]
 
     def _proxies(self) -> list[dict[str, Any]]:
         control = self._control

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from controlplane.status.replicas import Fleet
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -27,6 +29,7 @@ class Control:
         about: what does not change while it runs: version, manifests, addresses.
         registry: where all metrics are.
         rollouts: tells which code a proxy runs.
+        fleet: gives the proxies of other replicas.
     """
 
     status: Callable[[], Status]
@@ -37,3 +40,4 @@ class Control:
     about: Mapping[str, Any]
     registry: CollectorRegistry
     rollouts: Rollouts
+    fleet: Callable[[], Fleet] = Fleet

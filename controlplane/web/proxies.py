@@ -1,13 +1,21 @@
-"""Connected proxies as JSON: what each was sent, has, and refuses, type by type."""
+"""Connected proxies as JSON: what each was sent, has, and refuses, type by type.
+
+Of those at other replicas that is known which they report: objects, and no types.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.model.durations import format_instant
 from controlplane.xds.kinds import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from controlplane.status.replica_report import ReportedProxy
+    from controlplane.status.replicas import Fleet
     from controlplane.web.rollouts import Rollouts
     from controlplane.xds.status import ProxyState
 
@@ -19,6 +27,7 @@ def proxy_json(proxy: ProxyState, rollouts: Rollouts) -> dict[str, Any]:
     return {
         "node": proxy.node_id,
         "gateway": proxy.gateway,
+        "replica": "",
         "connectedAt": format_instant(proxy.connected_at.replace(microsecond=0)),
         "workers": proxy.workers,
         "agent": proxy.agent,
@@ -42,6 +51,31 @@ def proxy_json(proxy: ProxyState, rollouts: Rollouts) -> dict[str, Any]:
             }
             for url, state in proxy.types.items()
         },
+    }
+
+
+def elsewhere_json(fleet: Fleet) -> Iterator[dict[str, Any]]:
+    """Describe the proxies of other replicas, each of which is named."""
+    for gateway, there in sorted(fleet.elsewhere.items()):
+        for one in there:
+            for proxy in one.proxies:
+                yield _reported(gateway, one.replica, proxy)
+
+
+def _reported(gateway: str, replica: str, proxy: ReportedProxy) -> dict[str, Any]:
+    since = datetime.fromtimestamp(proxy.since, UTC).replace(microsecond=0)
+    return {
+        "node": proxy.node,
+        "gateway": gateway,
+        "replica": replica,
+        "connectedAt": format_instant(since),
+        "workers": proxy.workers,
+        "agent": "",
+        "address": "",
+        "waiting": "",
+        "inSync": not proxy.behind,
+        "code": {},
+        "types": {},
     }
 
 

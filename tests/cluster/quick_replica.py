@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 def terms(**changes: float) -> ReplicaTerms:
     """Terms with which nothing is waited for that a test does not have to see."""
-    known = {"heartbeat": 0.5, "apart": 0.1, "settle": 0.05, "stale": 2.0, "reconnect": 0.5}
+    known = {"heartbeat": 0.5, "apart": 0.1, "settle": 0.05, "stale": 3.0, "reconnect": 0.5}
+    known |= {"shortest": 0.05, "longest": 0.3}
     return ReplicaTerms(**{**known, **changes})
 
 
 class QuickReplica:
     """The process; ends with the context."""
 
-    def __init__(self, server: ApiServer, folder: Path, *, stale: float = 2.0) -> None:
+    def __init__(self, server: ApiServer, folder: Path, *, stale: float = 3.0) -> None:
         self.xds_port, self.web_port = free_port(), free_port()
         self.log = folder / "serve.log"
         folder.mkdir()

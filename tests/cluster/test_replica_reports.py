@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controlplane.kube import Listed, Put, ResourceType, Session, reflect
 from controlplane.sources.api_types import TYPES
-from controlplane.status.exchange import CONFIG_MAPS, KEY, LABEL
 from controlplane.status.replica_report import decode
+from controlplane.status.report_writer import CONFIG_MAPS, KEY, LABEL
 from tests.cluster.cluster import Objects, by_type, cluster, edge, prepare, sale
 from tests.cluster.proxy import proxy
 from tests.cluster.quick_replica import QuickReplica, terms
@@ -88,6 +88,14 @@ class History:
                     found = [*change.objects.values()]
                 self.statuses += [one.get("status") or {} for one in found]
 
+    async def caught_up(self, objects: Objects) -> None:
+        """Waits until it has what stands there now."""
+
+        async def same() -> None:
+            assert self.statuses[-1] == await objects.status("FlashSale", "laptop")
+
+        await holds(same)
+
     @property
     def programmed(self) -> list[str]:
         """Status and reason of Programmed, one after another."""
@@ -149,6 +157,9 @@ async def test_programmed_speaks_of_the_proxies_of_all(
             # Each replica says the same.
             for one in (first, second):
                 await one.sale(proxies={"programmed": 2, "total": 2})
+                shown = (await one.get("/api/v1/status"))["proxies"]
+                assert sorted(found["node"] for found in shown) == ["edge-1", "edge-2"]
+                assert [bool(found["replica"]) for found in shown] == [False, True]
             assert [len(one.gateways) for one in await reports(api_server)] == [1, 1]
 
             # A proxy that moves counts once.
@@ -174,7 +185,7 @@ async def test_idle_replicas_write_heartbeats_and_nothing_else(
         await objects.until("FlashSale", "laptop", "Ready", "True")
         before = await _quiet(first)
         told = {one.replica: one for one in await reports(api_server)}
-        name = await _identity(second)
+        name = second.app._publisher.replicas.identity if second.app._publisher else ""
 
         async def beaten() -> None:
             now = {one.replica: one for one in await reports(api_server)}
@@ -184,12 +195,6 @@ async def test_idle_replicas_write_heartbeats_and_nothing_else(
         await holds(beaten)
         # Ours had nothing new to say, and the hearts of others make nobody write a status.
         assert await _writes(first) == before
-
-
-async def _identity(running: Running) -> str:
-    publisher = running.app._publisher
-    assert publisher is not None
-    return publisher.replicas._identity
 
 
 async def _writes(running: Running) -> dict[str, float]:
@@ -265,6 +270,7 @@ async def test_a_new_leader_knows_of_all_at_once(
                     await holds(sold)
                     await objects.until("FlashSale", "laptop", "Programmed", "True")
                     await holds(lambda: counted(objects, "2/2"))
+                    await seen.caught_up(objects)
                     assert "Unknown/NoProxies" not in seen.programmed
                     assert set(seen.totals) == {2}
 
@@ -287,6 +293,7 @@ async def test_a_restart_says_nothing_of_proxies_that_have_yet_to_come_back(
                 assert by_type(status)["Accepted"]["observedGeneration"] == 2
 
             await holds(written)
+            await seen.caught_up(objects)
             assert seen.programmed == ["True/Programmed"]
             assert set(seen.totals) == {1}
             # Whoever waits for the new edit is not told that it is in force.
@@ -296,6 +303,60 @@ async def test_a_restart_says_nothing_of_proxies_that_have_yet_to_come_back(
             await leads(third)
             # Nobody came back: then that is what is said.
             await objects.until("FlashSale", "laptop", "Programmed", "Unknown/NoProxies")
+
+
+async def test_what_cannot_be_read_is_not_passed_over(
+    api_server: ApiServer, objects: Objects, tmp_path: Path
+) -> None:
+    async with replica(api_server, tmp_path / "a") as first, proxy(xds(first)):
+        await objects.until("FlashSale", "laptop", "Programmed", "True")
+        metadata = {"name": "strange", "namespace": NAMESPACE, "labels": {LABEL: "sluice"}}
+        strange = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+        await api_server.call("POST", CONFIG_MAPS.path(NAMESPACE), strange)
+        found = await objects.until("FlashSale", "laptop", "Programmed", "False/Pending")
+        assert found["message"].startswith("1 of 1 proxy; the report strange cannot be read")
+        [problem] = (await first.get("/api/v1/status"))["problems"]
+        assert problem["message"].startswith("the report strange cannot be read")
+        # Nobody writes it again: it grows old.
+        await objects.until("FlashSale", "laptop", "Programmed", "True")
+
+
+@pytest.mark.slow
+async def test_while_the_api_server_is_away_nobody_grows_old(
+    api_server: ApiServer, objects: Objects, open_session: OpenSession, tmp_path: Path
+) -> None:
+    async with (
+        replica(api_server, tmp_path / "a") as first,
+        replica(api_server, tmp_path / "b") as second,
+        proxy(xds(first), "edge-1"),
+        proxy(xds(second), "edge-2"),
+        history(api_server, open_session) as seen,
+    ):
+        await holds(lambda: counted(objects, "2/2"))
+        await objects.until("FlashSale", "laptop", "Programmed", "True")
+        stood = len(seen.statuses)
+        api_server.kill()
+
+        async def noticed() -> None:
+            for one in (first, second):
+                problems = (await one.get("/api/v1/status"))["problems"]
+                assert any("API server" in found["message"] for found in problems)
+
+        await holds(noticed)
+        await asyncio.sleep(2 * terms().stale)
+        for one in (first, second):
+            await one.sale(proxies={"programmed": 2, "total": 2})
+        await api_server.restart()
+        await objects.edit("FlashSale", "laptop", stock=9)
+
+        async def sold() -> None:
+            assert (await objects.status("FlashSale", "laptop"))["remaining"] == 9
+
+        await holds(sold)
+        await objects.until("FlashSale", "laptop", "Programmed", "True")
+        await holds(lambda: counted(objects, "2/2"))
+        await seen.caught_up(objects)
+        assert set(seen.totals[stood:]) == {2}
 
 
 async def test_without_the_right_each_speaks_of_its_own_and_says_so(

@@ -113,10 +113,11 @@ async def test_the_second_takes_over(
         async def taken_over() -> None:
             status = await objects.status("FlashSale", "laptop")
             assert status["remaining"] == 9
-            assert status["proxies"]["summary"] == "1/1"
+            assert status["proxies"]["summary"] == "2/2"
 
-        await holds(taken_over)
-        await objects.until("FlashSale", "laptop", "Programmed", "True")
+        async with proxy(second.xds_port, "edge-1"):  # it comes to who is left
+            await holds(taken_over)
+            await objects.until("FlashSale", "laptop", "Programmed", "True")
         assert await holder(api_server) != before
         status = await objects.status("HTTPRoute", "shop")
         assert by_type(status["parents"][0])["Accepted"]["status"] == "True"

@@ -109,6 +109,26 @@ def test_a_list_that_is_not_there_is_an_error(place: object) -> None:
         decode(packed(wrong))
 
 
+@pytest.mark.parametrize("since", [-1, 1e300, float("nan"), "0", True, None])
+def test_a_time_that_never_was_is_an_error(since: object) -> None:
+    wrong = json.loads(json.dumps(GOLDEN))
+    wrong["gateways"]["shop/edge"]["proxies"][0]["since"] = since
+    with pytest.raises(ReportError, match="not a report"):
+        decode(packed(wrong))
+
+
+@pytest.mark.parametrize(("proxy", "pending"), [(0, False), (1, True), (2, True)])
+def test_a_report_is_pending_while_a_proxy_lacks_what_it_has_not_refused(
+    proxy: int,
+    pending: bool,  # noqa: FBT001
+) -> None:
+    edge = REPORT.gateways["shop/edge"]
+    alone = ReplicaReport("b", gateways={"a": ReportedGateway({}, edge.proxies[proxy : proxy + 1])})
+    assert alone.pending is pending
+    refusing = ReportedProxy("x", 0.0, 1, frozenset({SALE}), ((frozenset({SALE}), "no"),))
+    assert not ReplicaReport("b", gateways={"a": ReportedGateway({}, (refusing,))}).pending
+
+
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica_report, "MAX_PLAIN_BYTES", 1000)
     with pytest.raises(ReportError, match="more than 1000 bytes"):

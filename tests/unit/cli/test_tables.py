@@ -164,6 +164,13 @@ def test_status(printed: Any) -> None:
     ]
 
 
+def test_proxies_of_other_replicas() -> None:
+    there = {**PROXY, "replica": "sluice-7d9c5_0f8f", "agent": "", "types": {}, "inSync": True}
+    assert status.proxy_row(there)[-1] == "at sluice-7d9c5"
+    assert status.proxy_row({**there, "inSync": False})[-1] == "at sluice-7d9c5, not up to date"
+    assert set(status.proxy_row(there)[3:9]) == {"-"}
+
+
 def test_versions_in_force() -> None:
     row = status.proxy_row(PROXY, versions=True)
     assert row[3:9] == ("1", "-", "-", "1*", "1*", "-")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controlplane.status.known_reports import HeardClock, KnownReports, ReplicaTerms
-from controlplane.status.replica_report import ReplicaReport
+from controlplane.status.replica_report import ReplicaReport, ReportedGateway
 
 TERMS = ReplicaTerms(heartbeat=10.0, stale=30.0, dead=600.0, reconnect=6.0)
 B, C = ReplicaReport("b"), ReplicaReport("c")
@@ -77,10 +77,21 @@ def test_one_that_comes_back_stays(scene: Scene) -> None:
     assert scene.known.counted() == (B, C)
 
 
+def test_a_heartbeat_is_no_news(scene: Scene) -> None:
+    before = scene.known.counted()
+    scene.known.see("b", "1", ReplicaReport("b", "later", 2))
+    assert scene.known.counted()[0] is before[0]
+    scene.known.see("b", "1", ReplicaReport("b", gateways={"a": ReportedGateway()}))
+    assert scene.known.counted()[0] is not before[0]
+
+
 def test_what_cannot_be_read_is_told_as_long_as_it_would_count(scene: Scene) -> None:
     scene.known.see("b", "1", None, "it is of version 2")
     assert scene.known.counted() == (C,)
     assert scene.known.unread() == ("the report b cannot be read: it is of version 2",)
+    assert scene.known.is_unread("b", "it is of version 2")
+    assert not scene.known.is_unread("b", "why")
+    assert not scene.known.is_unread("c", "it is of version 2")
     scene.passes(31)
     assert scene.known.unread() == ()
 

@@ -76,6 +76,40 @@ def test_a_transition_time_moves_only_with_the_status(status: str, time: str) ->
     assert accepted["observedGeneration"] == 2
 
 
+LIVE = ("Programmed", "Ready")
+STANDING = [condition("True", kind=kind) for kind in LIVE]
+
+
+def alive(reason: str = "NoProxies") -> ObjectStatus:
+    said = (Condition(kind, "False", reason, "new", 2, NOW) for kind in LIVE)
+    return replace(STATUS, conditions=(ACCEPTED, *said))
+
+
+def test_what_stands_of_proxies_stays_until_all_had_the_time_to_be_known_of() -> None:
+    stood = {"programmed": 3, "total": 3, "summary": "3/3"}
+    one = known(alive(), conditions=STANDING, proxies=stood)
+    found = made(replace(one, settled=False))
+    assert found["conditions"] == [ACCEPTED.as_json(), *STANDING]
+    assert found["proxies"] == stood
+    assert (found["state"], found["remaining"]) == ("Open", 6)
+    after = made(one)
+    assert [one["message"] for one in after["conditions"]] == ["", "new", "new"]
+    assert after["proxies"]["summary"] == "2/3"
+
+
+def test_of_what_nothing_stands_nothing_is_said_before() -> None:
+    found = made(replace(known(alive()), settled=False))
+    assert [one["type"] for one in found["conditions"]] == ["Accepted"]
+    assert "proxies" not in found
+
+
+def test_what_does_not_hang_on_proxies_is_said_at_once() -> None:
+    invalid = Condition("Programmed", "False", "Invalid", "it is not accepted", 2, NOW)
+    one = known(replace(STATUS, conditions=(ACCEPTED, invalid)), conditions=STANDING[:1])
+    found = made(replace(one, settled=False))["conditions"]
+    assert [one["reason"] for one in found] == ["Accepted", "Invalid"]
+
+
 def test_what_is_said_of_a_newer_generation_stays() -> None:
     newer = condition("False", generation=3)
     assert made(known(generation=3, conditions=[newer]))["conditions"] == [newer]
