@@ -66,7 +66,7 @@ async def prepare(server: ApiServer) -> None:
 
 def _rights(name: str, *, scaling: bool) -> list[dict[str, Any]]:
     options = [f"redis.address=redis:6379,fullnameOverride={name},rbac.aggregate=false"]
-    options.append(f"controlPlane.scaling={str(scaling).lower()}")
+    options.append(f"controlPlane.scaling={str(scaling).lower()},controlPlane.readSecrets=true")
     found = documents(render("--set", ",".join(options)))
     kinds = [one for one in found if one["kind"] in RIGHTS]
     return [one for one in kinds if "certificates" not in one["metadata"]["name"]]
