@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class EdgeResources:
-    """Builds the resources of one edge; `all` is the result."""
+    """Builds the resources of one edge, which serves these routes; `all` is the result."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class EdgeResources:
         findings: Findings,
     ) -> None:
         self._edge = edge
-        self._routed = [item for item in routed if any(item.attachments(edge.key))]
+        self._routed = list(routed)
         self._guards = guards
         self._quotas = quotas
         self._options = options

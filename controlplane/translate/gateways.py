@@ -7,7 +7,7 @@ defaults would lead it to another Redis in the middle of a sale: what it serves 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from controlplane.model import EdgeConfig, EdgeConfigSpec, Gateway, GatewayClass
@@ -53,16 +53,16 @@ class Edge:
     settings: EdgeConfigSpec
     settings_ref: ObjectRef | None
     every_listener: tuple[EdgeListener, ...]
+    key: str = field(init=False)
+    """Name of the gateway to its proxies: ``shop/edge``."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.gateway.key)
 
     @property
     def listeners(self) -> tuple[EdgeListener, ...]:
         """The listeners that work."""
         return tuple(item for item in self.every_listener if item.works)
-
-    @property
-    def key(self) -> str:
-        """Name of the gateway to its proxies: ``shop/edge``."""
-        return self.gateway.key
 
     @property
     def refs(self) -> tuple[ObjectRef, ...]:

@@ -33,6 +33,15 @@ class Routed:
         """Whether any listener of ours serves it."""
         return any(parent.attachments for parent in self.parents)
 
+    @property
+    def edges(self) -> frozenset[str]:
+        """The edges that serve it."""
+        return frozenset(
+            parent.edge.key
+            for parent in self.parents
+            if parent.edge is not None and parent.attachments
+        )
+
     def attachments(self, edge: str) -> Iterator[Attachment]:
         """The listeners of one edge that serve it, each once."""
         seen: set[str] = set()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from controlplane.translate.gateways import Edge
     from controlplane.translate.options import Options
+    from controlplane.translate.routing import Routed
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,19 @@ def _translate(inventory: Inventory, options: Options, fragments: Fragments) -> 
     endpoints = routing.EndpointIndex(inventory)
     built: dict[str, EdgeResources] = {}
     snapshots: dict[str, Snapshot] = {}
+    served: dict[str, list[Routed]] = {edge.key: [] for edge in edges.ready}
+    for item in routed:
+        for key in item.edges & served.keys():
+            served[key].append(item)
     for edge in edges.ready:
-        made = EdgeResources(edge, routed, guards, limits, options, fragments, findings)
+        routes = served[edge.key]
+        made = EdgeResources(edge, routes, guards, limits, options, fragments, findings)
         snapshots[edge.key] = Snapshot.of(made.all(endpoints))
         built[edge.key] = made
     counted: Counter[tuple[str, str]] = Counter()
     for item in routed:
-        rules = next((found for made in built.values() if (found := made.rules(item))), ())
+        makers = (built[key] for key in sorted(item.edges & built.keys()))
+        rules = next((found for made in makers if (found := made.rules(item))), ())
         counted.update(routing.report_route(item, rules, endpoints, findings))
     for edge in edges.ready:
         gateways.report_listeners(edge, counted, inventory, findings)
