@@ -59,7 +59,7 @@ log = structlog.get_logger(__name__)
 
 #: Changes that come together make one status.
 SETTLE_SECONDS: Final = 0.05
-#: With thousands of objects a status takes a moment; for so many times that, others have the loop.
+#: With thousands of objects a status takes a moment; then others have the loop, so many times that.
 SETTLE_SHARE: Final = 5.0
 LONGEST_NAP_SECONDS: Final = 3600.0
 
@@ -318,12 +318,13 @@ class App:
 
     async def _observe(self) -> None:
         """Make a new status whenever something changed, or a window opens or closes."""
-        nap, settle = LONGEST_NAP_SECONDS, SETTLE_SECONDS
+        nap, not_before = LONGEST_NAP_SECONDS, 0.0
         while True:
             try:
                 async with asyncio.timeout(nap):
                     await self._to_observe.wait()
-                    await asyncio.sleep(settle)
+                    left = not_before - time.perf_counter()
+                    await asyncio.sleep(max(SETTLE_SECONDS, left))
             except TimeoutError:
                 pass
             began = time.perf_counter()
@@ -340,9 +341,10 @@ class App:
             if self._publisher is not None and self._store.opened and self._update is not None:
                 problems = self._update.problems
                 self._publisher.offer(status, facts, problems, self._store.proxies)
-            settle = max(SETTLE_SECONDS, SETTLE_SHARE * (time.perf_counter() - began))
-            left = self._tracker.seconds_to_next_change(facts)
-            nap = min(LONGEST_NAP_SECONDS, max(0.0, left or LONGEST_NAP_SECONDS) + 0.01)
+            change = self._tracker.seconds_to_next_change(facts)
+            nap = min(LONGEST_NAP_SECONDS, max(0.0, change or LONGEST_NAP_SECONDS) + 0.01)
+            ended = time.perf_counter()
+            not_before = ended + SETTLE_SHARE * (ended - began)
 
     def _facts(self) -> Facts | None:
         if self._update is None:

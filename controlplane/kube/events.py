@@ -35,6 +35,8 @@ _SERIES_EVERY: Final = 60.0
 """Seconds between two writes of one series."""
 _MOST_SERIES: Final = 1024
 _WAITING: Final = 1000
+_APART: Final = 0.05
+"""Seconds between two writes: when thousands of objects change at once, Events come last."""
 _LONGEST_NOTE: Final = 1024  # bytes; so says the API's validation, as of all lengths here
 _LONGEST_WORD: Final = 128
 
@@ -188,6 +190,7 @@ class EventRecorder:
         self._series = Series(reporter)
         self._clock = clock
         self._waiting: asyncio.Queue[Happening] = asyncio.Queue(_WAITING)
+        self._flooded = False
         self.lost = 0
         """How many could not be written, or were too many at once."""
 
@@ -197,11 +200,14 @@ class EventRecorder:
             self._waiting.put_nowait(happening)
         except asyncio.QueueFull:
             self.lost += 1
-            log.warning("Event dropped", reason=happening.reason, why="too many are waiting")
+            if not self._flooded:
+                log.warning("Events dropped", reason=happening.reason, why="too many are waiting")
+            self._flooded = True
 
     async def run(self) -> None:
         """Write Events, one after the other; ends only when cancelled."""
         while True:
+            self._flooded = self._flooded and not self._waiting.empty()
             happening = await self._waiting.get()
             try:
                 await self._write(happening)
@@ -220,6 +226,8 @@ class EventRecorder:
             except NotFoundError:  # Events live for an hour
                 await self._session.create(EVENTS, write.event)
                 self._series.renamed(happening, write.event)
+        if write is not None:
+            await asyncio.sleep(_APART)
 
 
 def _cut(text: str, longest: int) -> str:
