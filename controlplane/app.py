@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
 import time
 from collections import Counter
 from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import date
 
-    from controlplane.settings import Cluster, Settings
+    from controlplane.settings import Settings
     from controlplane.sources import Source, Update
     from controlplane.status.kubernetes import ClusterStatus
     from controlplane.web.filters import Filters
@@ -121,49 +120,25 @@ class App:
 
     async def _join(self, stack: AsyncExitStack) -> str:
         """Find the place where objects are, and give its name; it may well be away."""
-        manifests = self.settings.manifests
-        if self.settings.cluster is not None:
-            return await self._join_cluster(self.settings.cluster, stack)
-        if manifests is None or not manifests.exists():
-            raise StartError(f"there is no file or folder {manifests}: check the path")
-        self._source = Directory(manifests)
-        return str(manifests)
+        manifests, cluster = self.settings.manifests, self.settings.cluster
+        if cluster is None:
+            if manifests is None or not manifests.exists():
+                raise StartError(f"there is no file or folder {manifests}: check the path")
+            self._source = Directory(manifests)
+            return str(manifests)
+        # Late, as it costs a moment and memory: those alone pay who have a cluster.
+        from controlplane.cluster import join  # noqa: PLC0415
 
-    async def _join_cluster(self, cluster: Cluster, stack: AsyncExitStack) -> str:
-        # Half a second and 50 MB, for those alone who have a cluster.
-        from controlplane.kube import ConfigurationError, Session  # noqa: PLC0415
-        from controlplane.scaling import Scaler  # noqa: PLC0415
-        from controlplane.sources.kubernetes import ClusterSource  # noqa: PLC0415
-        from controlplane.status.kubernetes import ClusterStatus  # noqa: PLC0415
-        from controlplane.web.shared_filters import SharedFilters  # noqa: PLC0415
-
-        try:
-            session = await Session.open(cluster.kubeconfig, cluster.context)
-        except ConfigurationError as error:
-            raise StartError(str(error)) from error
-        await stack.enter_async_context(session)
-        self._source = source = ClusterSource(session, cluster.namespaces, secrets=cluster.secrets)
-        self._publisher = ClusterStatus(
-            session,
-            source.standings,
-            lease=(session.namespace, cluster.lease),
-            host=platform.node(),
+        joined = await join(
+            cluster,
+            stack,
             registry=self._registry,
-            replicas=cluster.replicas,
-        )
-        publisher = self._publisher
-        scaler = Scaler(
-            session, source.standings, lambda: publisher.leading, registry=self._registry
-        )
-        publisher.beside(scaler)
-        self._code = SharedFilters(
-            session,
-            self._filters,
+            filters=self._filters,
             changed=self._to_translate.set,
             running=lambda: map(self._rollouts.code_of, self._store.proxies()),
-            leading=lambda: publisher.leading,
         )
-        return f"{session.server} ({session.origin})"
+        self._source, self._publisher, self._code = joined.source, joined.publisher, joined.code
+        return joined.origin
 
     @contextmanager
     def _prepared(self) -> Iterator[None]:
@@ -349,11 +324,11 @@ class App:
     def _facts(self) -> Facts | None:
         if self._update is None:
             return None
-        unshared = () if self._publisher is None else self._publisher.replicas.problems
+        others = self._publisher.replicas.problems if self._publisher is not None else ()
         return Facts(
             # Not a newer one: of that nobody knows yet whether proxies run it.
             inventory=self._translated,
-            problems=(*self._fault, *self._update.problems, *self._code.problems, *unshared),
+            problems=(*self._fault, *self._update.problems, *self._code.problems, *others),
             report=self._translation.report,
             plans=self._translation.sales,
             deliver=self._store.delivery,
@@ -366,15 +341,7 @@ class App:
 
     def _count_proxies(self, proxies: Iterable[ProxyState]) -> None:
         """Note who is there, and let filters go by how many workers there are on all replicas."""
-        self._presence.update(
-            Connected(
-                proxy.node_id,
-                proxy.gateway,
-                fresh=not proxy.resumed,
-                since=proxy.connected_at.timestamp(),
-            )
-            for proxy in proxies
-        )
+        self._presence.update(map(Connected.of, proxies))
         sales = Counter(key for plan in self._translation.sales for key in plan.gateways)
         if self._pace.count(self._fleet.workers(proxies), sales):
             log.info("Pace changed", poll_ms=self._pace.poll_ms, workers=self._pace.workers)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from controlplane.xds.status import ProxyState
 
 FORGET_AFTER_SECONDS = 24 * 3600.0
 MAX_LOST = 10_000
@@ -29,6 +31,12 @@ class Connected:
     fresh: bool = False
     #: When the stream began, on any clock: two streams of one proxy differ in it.
     since: float = 0.0
+
+    @classmethod
+    def of(cls, proxy: ProxyState) -> Self:
+        """Take what counts of a proxy."""
+        at = proxy.connected_at.timestamp()
+        return cls(proxy.node_id, proxy.gateway, fresh=not proxy.resumed, since=at)
 
 
 Place = tuple[str, str]
