@@ -45,6 +45,11 @@ class Sale:
         return None if self.spec is None else self.spec.scaling
 
     @property
+    def concerned(self) -> bool:
+        """Whether scaling is any business of this sale's."""
+        return self.scaling is not None or self.guarded or bool(self.said)
+
+    @property
     def rush(self) -> str:
         """Names the rush: another time or epoch is another one."""
         if self.spec is None:

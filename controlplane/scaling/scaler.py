@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 class Rhythm:
     """Seconds between two looks."""
 
-    settle: float = 0.1
+    settle: float = 0.25
     """After a change, as more may come."""
     watchful: float = 30.0
     """At what is scaled."""
@@ -159,7 +159,8 @@ class Scaler:
 
     async def _round(self) -> tuple[str, float]:
         now = self._now()
-        sales = [self._cached(ref, one) for ref, one in self._standings.of_kind("FlashSale")]
+        known = (self._cached(ref, one) for ref, one in self._standings.of_kind("FlashSale"))
+        sales = [sale for sale in known if sale.concerned]
         busy = [sale.ref for sale in sales if not self._idle(sale, now)]
         this = Round(self._server, self._inventory, now)
         nap = self._rhythm.longest

@@ -130,7 +130,7 @@ class ClusterSource:
                 return False
         elif ref.kind == "Service":
             self.standings.see_service(*key, obj)
-        self._waiting[ref] = obj
+        self._waiting[ref] = None if _is_leaving(ref, obj) else obj
         return True
 
     def _gone(self, target: Target, key: Key) -> None:
@@ -224,3 +224,8 @@ def _said(obj: Object) -> Mapping[str, object]:
 def _ref(target: Target, key: Key) -> ObjectRef:
     namespace, name = key
     return ObjectRef(target.kind.kind, namespace or CLUSTER_SCOPE, name)
+
+
+def _is_leaving(ref: ObjectRef, obj: Object) -> bool:
+    """Whether a sale is deleted, and only waits for what it has scaled to be put back."""
+    return ref.kind == "FlashSale" and bool(obj["metadata"].get("deletionTimestamp"))

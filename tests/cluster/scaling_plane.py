@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry
 
 from controlplane.kube import ResourceType, Session, find_access
+from controlplane.model import Inventory
 from controlplane.model.durations import format_instant
 from controlplane.scaling import Rhythm, Scaler
 from controlplane.sources.kubernetes import ClusterSource
@@ -211,10 +212,12 @@ class Plane:
     scaler: Scaler
     source: ClusterSource
     leading: bool = True
+    inventory: Inventory = field(default_factory=Inventory)
 
     async def follow(self) -> None:
         async with aclosing(self.source.updates()) as updates:
             async for update in updates:
+                self.inventory = update.inventory
                 if update.synced:
                     self.scaler.offer(update.inventory)
 

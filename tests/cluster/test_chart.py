@@ -49,6 +49,11 @@ HTTPS = """
 redis: {address: "a:1"}
 gateway: {listeners: [{name: a, protocol: HTTPS, port: 443}]}
 """
+NO_REPLICAS = """
+redis: {address: "a:1"}
+controlPlane: {scaling: true}
+edge: {kind: DaemonSet, scaledBy: [shop]}
+"""
 CLASS_ALONE = """
 redis: {address: "a:1"}
 controlPlane: {watchNamespaces: [shop]}
@@ -240,6 +245,14 @@ def test_the_schema_refuses(tmp_path: Path, values: str, named: str) -> None:
         (
             HTTPS,
             "set controlPlane.readSecrets=true",
+        ),
+        (
+            "{redis: {address: 'a:1'}, edge: {scaledBy: [shop]}}",
+            "edge.scaledBy needs controlPlane.scaling=true",
+        ),
+        (
+            NO_REPLICAS,
+            "edge.scaledBy is for edge.kind Deployment",
         ),
         (
             "{redis: {address: 'a:1'}, edge: {podDisruptionBudget: {minAvailable: 1}}}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controlplane.kube import apply_status
+from controlplane.model import FlashSale
 from controlplane.sources.api_types import TYPES
 from tests.cluster.api_server import ApiServer
 from tests.cluster.conftest import make_namespace
@@ -150,6 +151,21 @@ async def test_deleted_in_the_middle(scene: Scene) -> None:
         await scene.call("DELETE", "FlashSale", "laptop")
         await scene.is_gone()
     assert (await scene.replicas(), await scene.changes()) == (3, 2)
+
+
+async def test_a_deleted_sale_is_no_more_in_force_while_it_is_put_back(scene: Scene) -> None:
+    await scene.sale()
+    scene.at(0)
+    async with plane(scene) as running:
+        await scene.is_scaled("True/Scaled")
+        running.leading = False
+        assert running.inventory.all(FlashSale)
+        await scene.call("DELETE", "FlashSale", "laptop")
+        await eventually(lambda: not running.inventory.all(FlashSale), what="it is not in force")
+        await scene.call("GET", "FlashSale", "laptop")
+        running.leading = True
+        await scene.is_gone()
+    assert await scene.replicas() == 3
 
 
 async def test_deleted_while_it_was_down(scene: Scene) -> None:

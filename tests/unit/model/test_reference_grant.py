@@ -60,6 +60,18 @@ def test_a_grant_permits_what_it_names(
     assert grant(source, target).permits(ROUTE, SERVICE) is permitted
 
 
+@pytest.mark.parametrize(
+    ("kind", "group"), [("Deployment", "apps"), ("HorizontalPodAutoscaler", "autoscaling")]
+)
+def test_a_sale_may_be_let_scale(kind: str, group: str) -> None:
+    sale, target = ObjectRef("FlashSale", "shop", "laptop"), ObjectRef(kind, "web", "front")
+    source = {"group": "sluice.dev", "kind": "FlashSale"}
+    assert grant(source, {"group": group, "kind": kind}).permits(sale, target)
+    assert not grant(source, {"group": "", "kind": kind}).permits(sale, target)
+    assert not grant({"kind": "FlashSale"}, {"group": group, "kind": kind}).permits(sale, target)
+    assert not grant(source, {"group": group, "kind": "StatefulSet"}).permits(sale, target)
+
+
 def test_a_grant_holds_for_its_own_namespace_only() -> None:
     assert not grant().permits(ROUTE, ObjectRef("Service", "bank", "front"))
 
