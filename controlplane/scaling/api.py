@@ -7,6 +7,7 @@ version that was read: of two that lead at once, by a stalled clock, one is refu
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.kube import (
@@ -21,7 +22,7 @@ from controlplane.model.parsing import parse_served
 from controlplane.scaling.condition import CONDITION
 from controlplane.scaling.records import Recorded
 from controlplane.scaling.rush import Sale
-from controlplane.scaling.targets import FORBIDDEN, NOT_FOUND, Observed, Trouble
+from controlplane.scaling.targets import FORBIDDEN, NOT_FOUND, REFUSED, Observed, Trouble
 from controlplane.sources.api_types import TYPES
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _RIGHTS: Final[Mapping[str, str]] = {
     "FlashSale": "patch flashsales",
 }
 _SALES: Final = TYPES["FlashSale"]
+_RBAC: Final = re.compile(r' cannot \w+ resource "')
 
 
 def said_of(status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -108,7 +110,7 @@ async def read_target(session: Session, target: ObjectRef) -> Observed | Trouble
         return forbidden(target, error)
     spec, metadata = obj.get("spec") or {}, obj["metadata"]
     # A Scale leaves out a zero; minReplicas is 1 when it is not given.
-    value = int(spec.get(_FIELD[target.kind]) or (0 if subresource else 1))
+    value = int(spec.get(_FIELD[target.kind], 0 if subresource else 1))
     return Observed(
         value, str(metadata.get("uid") or ""), str(metadata["resourceVersion"]),
         spec.get("maxReplicas"),
@@ -171,7 +173,9 @@ async def write_status(session: Session, write: Write, version: str) -> Object:
 
 
 def forbidden(about: ObjectRef, error: KubeError) -> Trouble:
-    """Say which right is missing, and what gives it."""
+    """Say which right is missing, and what gives it; a webhook that forbids it says so itself."""
+    if not _RBAC.search(str(error)):
+        return Trouble(REFUSED, str(error))
     message = (
         f"the control plane may not {_RIGHTS[about.kind]}: install the chart with "
         f"controlPlane.scaling=true ({error})"

@@ -21,7 +21,7 @@ from tests.cluster.gateway_api import install
 from tests.testkit.waiting import eventually, holds
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from controlplane.kube import Call, Object
     from tests.cluster.api_server import ApiServer
@@ -132,6 +132,50 @@ class Scene:
         found = await self.call("GET", kind, name)
         found["spec"].update(spec)
         await self.call("PUT", kind, name, found)
+
+    async def frozen(self, name: str, message: str) -> Callable[[], Awaitable[None]]:
+        """Has a policy refuse to scale a Deployment; gives what lifts it."""
+        group = "admissionregistration.k8s.io/v1"
+        rule = {
+            "apiGroups": ["apps"],
+            "apiVersions": ["v1"],
+            "resources": ["deployments/scale"],
+            "operations": ["UPDATE"],
+        }
+        only = {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}}
+        spec = {
+            "matchConstraints": {"resourceRules": [rule], "namespaceSelector": only},
+            "validations": [
+                {"expression": f"object.metadata.name != '{name}'", "message": message}
+            ],
+        }
+        bound = {"policyName": self.namespace, "validationActions": ["Deny"]}
+        paths = []
+        for kind, one in (("", spec), ("Binding", bound)):
+            path = f"/apis/{group}/validatingadmissionpolic{'ybindings' if kind else 'ies'}"
+            head = {"apiVersion": group, "kind": f"ValidatingAdmissionPolicy{kind}"}
+            await self.server.call(
+                "POST", path, {**head, "metadata": {"name": self.namespace}, "spec": one}
+            )
+            paths.append(f"{path}/{self.namespace}")
+        place = _TYPES["Deployment"].path(self.namespace, name, "scale")
+
+        async def in_force() -> bool:
+            scale = await self.server.call("GET", place)
+            scale["spec"]["replicas"] = 4
+            try:
+                await self.server.call("PUT", f"{place}?dryRun=All", scale)
+            except AssertionError as error:
+                return message in str(error)
+            return False
+
+        await eventually(in_force, what="the policy is in force", deadline=60)
+
+        async def lift() -> None:
+            for path in reversed(paths):
+                await self.server.call("DELETE", path)
+
+        return lift
 
     async def replicas(self, name: str = "web", *, at: str = "") -> int:
         return int((await self.call("GET", "Deployment", name, at=at))["spec"]["replicas"])

@@ -234,6 +234,46 @@ async def test_what_somebody_sets_stays(scene: Scene) -> None:
     assert len(await scene.events("ScalingOverridden")) == 1
 
 
+async def test_from_nothing_and_back_to_nothing(scene: Scene) -> None:
+    await scene.edit("Deployment", "web", replicas=0)
+    await scene.sale()
+    scene.at(0)
+    async with plane(scene):
+        await scene.is_scaled("True/Scaled")
+        scene.at(60)
+        await scene.is_scaled("False/ScaledBack")
+    assert await scene.replicas() == 0
+
+
+async def test_what_a_policy_refuses_is_told_in_its_words(scene: Scene) -> None:
+    policy = await scene.frozen("web", "not on a Friday")
+    await scene.deployment("api")
+    wanted = [{"kind": "Deployment", "name": name, "replicas": 20} for name in ("api", "web")]
+    await scene.sale(targets=wanted)
+    scene.at(0)
+    async with plane(scene):
+        condition = await scene.is_scaled("False/ScalingFailed")
+        assert "not on a Friday" in condition["message"]
+        assert "controlPlane.scaling" not in condition["message"]
+        await scene.has(20, "api")
+        await policy()
+        await scene.is_scaled("True/Scaled")
+    assert len(await scene.events("ScalingFailed")) == 1
+
+
+async def test_a_server_that_was_away_at_the_start(scene: Scene, server: ApiServer) -> None:
+    await scene.sale()
+    async with plane(scene) as running:
+        await scene.is_scaled("False/Scheduled")
+        server.kill()
+        rounds = running.scaler.rounds
+        scene.at(0)
+        await eventually(lambda: running.scaler.rounds > rounds + 1, what="it tries")
+        await server.restart()
+        await scene.is_scaled("True/Scaled")
+    assert await scene.changes() == 1
+
+
 async def test_without_the_right_it_says_which_value_to_set(scene: Scene) -> None:
     await scene.sale()
     scene.at(0)
