@@ -116,22 +116,26 @@ class ReportWriter:
         backoff = Backoff(self._terms.shortest, self._terms.longest)
         wrote_at: float | None = None
         while True:
-            made = await self._next(wrote_at)
-            if made is None:
-                continue
-            began = time.monotonic()
             try:
+                made = await self._next(wrote_at)
+                if made is None:
+                    continue
+                began = time.monotonic()
                 await self._write(made)
             except (KubeError, ReportError) as error:
-                self._failed(error)
-                self._changed.set()
-                at_least = error.retry_after if isinstance(error, UnavailableError) else 0.0
-                await asyncio.sleep(backoff.delay(at_least))
+                at_least = self._failed(error)
+            except Exception as error:
+                # A fault of ours must not keep proxies from being served.
+                log.exception("The report of our proxies cannot be made")
+                at_least = self._failed(ReportError(f"internal error ({type(error).__name__})"))
             else:
                 wrote_at = began
                 backoff.reset()
                 self._refused = ""
                 await asyncio.sleep(max(0.0, began + self._terms.apart - time.monotonic()))
+                continue
+            self._changed.set()
+            await asyncio.sleep(backoff.delay(at_least))
 
     async def _next(self, wrote_at: float | None) -> ReplicaReport | None:
         """Wait until there may be something to write; gives None when there is nothing after all.
@@ -183,16 +187,18 @@ class ReportWriter:
         self._writes.labels("written").inc()
         self._written = report
 
-    def _failed(self, error: KubeError | ReportError) -> None:
+    def _failed(self, error: KubeError | ReportError) -> float:
+        """Take note of a failure; gives the seconds that the server wants us to wait."""
         if isinstance(error, UnavailableError):
             # Of an API server that is away those tell who cannot do without it.
             self._writes.labels("unavailable").inc()
-            return
+            return error.retry_after
         self._writes.labels("refused").inc()
         why = f"cannot write the report {self.name}: {error}"
         if why != self._refused:
             log.warning("Other replicas cannot be told of our proxies", error=str(error))
         self._refused = why
+        return 0.0
 
     async def _withdraw(self) -> None:
         """Take our report away: our proxies are about to go elsewhere."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from controlplane.model import ObjectRef
 from controlplane.status.objects import Proxies
@@ -115,6 +116,27 @@ def test_of_two_that_came_at_once_it_is_ours_or_the_same_for_everybody() -> None
     for order in (both, both[::-1]):
         [one] = fleet((), order).elsewhere[EDGE]
         assert one.replica == "b"
+
+
+NODES = st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3))
+
+
+@given(NODES, st.dictionaries(st.sampled_from("bcd"), NODES))
+def test_each_counts_once_and_where_it_came_last(
+    own: dict[str, int], others: dict[str, dict[str, int]]
+) -> None:
+    reports = [
+        report(name, *(there(node, at) for node, at in nodes.items()), laptop=TAKEN)
+        for name, nodes in others.items()
+    ]
+    found = fleet([here(node, at) for node, at in own.items()], reports)
+    everybody = {*own, *(node for nodes in others.values() for node in nodes)}
+    assert counted(found, deliver(len(own)))[0] == Proxies(len(everybody), len(everybody))
+    for one in found.elsewhere.get(EDGE, ()):
+        for proxy in one.proxies:
+            times = [nodes[proxy.node] for nodes in others.values() if proxy.node in nodes]
+            assert proxy.since == max(times)
+            assert own.get(proxy.node, -1) < proxy.since
 
 
 def test_the_same_name_at_two_gateways_is_two_proxies() -> None:
