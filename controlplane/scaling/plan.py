@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from controlplane.model.meta import ObjectRef
 from controlplane.scaling import targets
-from controlplane.scaling.condition import CONDITION, scaled
+from controlplane.scaling.condition import scaled
 from controlplane.scaling.records import Record, Recorded
-from controlplane.scaling.targets import NOT_PERMITTED, Change, Observed, Part, Trouble
+from controlplane.scaling.targets import Change, Observed, Part, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -174,17 +174,3 @@ def _write(sale: Sale, records: Mapping[ObjectRef, Record], now: datetime) -> Wr
     if scaling:
         made["scaling"] = scaling
     return Write(sale, recorded, guard, None if made == sale.said else made)
-
-
-__all__ = [
-    "CONDITION",
-    "NONE",
-    "NOT_PERMITTED",
-    "Change",
-    "Obstacles",
-    "Plan",
-    "Write",
-    "permitted",
-    "plan",
-    "to_look_at",
-]
