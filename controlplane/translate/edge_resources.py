@@ -124,6 +124,7 @@ class EdgeResources:
             (bridge,),
             lambda: wasm.extension(names.REDIS_BRIDGE, bridge),
             self._edge.refs,
+            fetched=bool(bridge.uri),
         )
         guarded = self.guarded
         sales = parameters.document(self._edge.key, settings.redis, self._options.poll_ms, guarded)
@@ -160,6 +161,7 @@ class EdgeResources:
             (code, text, environment),
             lambda: wasm.extension(name, code, parameters=text, environment=environment),
             (*self._edge.refs, *(policy.ref for policy in policies)),
+            fetched=bool(code.uri),
         )
 
     # Backends.
@@ -281,12 +283,14 @@ class EdgeResources:
         inputs: tuple[Any, ...],
         make: Callable[[], Message],
         owners: Iterable[ObjectRef],
+        *,
+        fetched: bool = False,
     ) -> None:
         """Add a resource of its own, encoded anew only when its inputs changed."""
         resource = self._fragments.get(
             (self._edge.key, type_url, name),
             inputs,
-            lambda: Resource.of(type_url, name, encode(make())),
+            lambda: Resource.of(type_url, name, encode(make()), fetched=fetched),
         )
         self._made.append(resource)
         self._findings.own((self._edge.key, type_url, name), *owners)

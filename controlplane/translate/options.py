@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from controlplane.translate import names
+from controlplane.xds.resource import WORD
 
 if TYPE_CHECKING:
     from datetime import date
@@ -69,7 +70,8 @@ class Code:
 def locate(code: CodeRef, stem: str, settings: FilterSettings) -> Code:
     """Work out where proxies find the code, as their EdgeConfig says."""
     if settings.source == "Remote":
-        return Code(code.sha256, uri=f"http://{names.WEB_CLUSTER}/filters/{code.sha256}.wasm")
+        at = f"http://{names.WEB_CLUSTER}/filters"
+        return Code(code.sha256, uri=f"{at}/{code.sha256}.wasm?{WORD}")
     if settings.directory is None:
         return Code(code.sha256, path=code.path)
     name = f"{stem}-{code.sha256[:_HASH_IN_NAME]}.wasm"

@@ -54,7 +54,12 @@ def extension(
         name=name,
         root_id=name,
         vm_config=VmConfig(
-            vm_id=name, runtime=_RUNTIME, code=_source(code), environment_variables=variables
+            vm_id=name,
+            runtime=_RUNTIME,
+            code=_source(code),
+            environment_variables=variables,
+            # Else Envoy takes code that it does not have yet for good, and runs no filter.
+            nack_on_code_cache_miss=bool(code.uri),
         ),
         configuration=pack(StringValue(value=parameters)) if parameters else None,
         failure_policy=FailurePolicy.FAIL_RELOAD,

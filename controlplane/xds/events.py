@@ -85,6 +85,19 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Postponed:
+    """The client will not have a response yet, and gets it again in a moment.
+
+    Attributes:
+        kind: the type.
+        message: the client's own words.
+    """
+
+    kind: Kind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A request had no effect, or only in part.
 
@@ -97,7 +110,7 @@ class Ignored:
     type_url: str
 
 
-Event = Accepted | Refused | Ignored
+Event = Accepted | Refused | Postponed | Ignored
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ class Ordering:
             held = self._held_until(state.kind)
             if state.waits and held != _NOW:
                 yield held
+            yield from state.fetching.moments()
             for name, since in state.leaving.items():
                 if (at := self._leaves_at(state.kind, name, since)) != _NEVER:
                     yield max(at, held)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controlplane.xds.events import Accepted, Refused, TypeReport
+from controlplane.xds.events import Accepted, Postponed, Refused, TypeReport
 from controlplane.xds.exchange import Claim, Sent
+from controlplane.xds.fetching import Fetching
 from controlplane.xds.parking import GONE, Parking, blame
 from controlplane.xds.snapshot import EMPTY_VERSION, content_version
 from controlplane.xds.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from controlplane.xds.kinds import Kind
     from controlplane.xds.parking import Blame
@@ -44,6 +45,7 @@ class Progress:
         self.held: dict[str, Resource | Claim] = {}  # what the client has by its own word
         self.leaving: dict[str, float] = {}  # names that are to be removed, and since when
         self.parking = Parking()
+        self.fetching = Fetching()
         self._delta = delta
         self._whole = kind.whole and not delta
         self._view: View | None = None
@@ -117,6 +119,7 @@ class Progress:
         self._told.discard(name)
         self._insisted.discard(name)
         self.parking.forget(name)
+        self.fetching.forget((name,))
         if self.outstanding:
             self.outstanding.void.add(name)
 
@@ -136,6 +139,7 @@ class Progress:
             self._dirty |= self.parking.release(changed - replaced)
         if retried:
             self._dirty |= self.parking.release_all()
+            self.fetching.clear()
         self._recall()
 
     def _recall(self) -> None:
@@ -193,12 +197,14 @@ class Progress:
             elif resource is None:
                 if self._is_to_go(name, now, may_leave):
                     removed.append(name)
-            elif self._is_to_come(name, resource):
+            elif self._is_to_come(name, resource, now):
                 contents[name] = resource
         return contents, removed
 
-    def _is_to_come(self, name: str, resource: Resource) -> bool:
+    def _is_to_come(self, name: str, resource: Resource, now: float) -> bool:
         self.leaving.pop(name, None)
+        if self.fetching.waits(name, resource.version, now) and name not in self._insisted:
+            return False
         held = self.held.get(name)
         if held is None or held.version != resource.version or name in self._forced:
             parked = self.parking and self.parking.holds(name, resource.version)
@@ -293,7 +299,7 @@ class Progress:
         return version
 
     # ---------------------------------------------------------------------- what it says to it
-    def answer(self, nonce: str, error: str | None) -> Accepted | Refused | None:
+    def answer(self, nonce: str, error: str | None) -> Accepted | Postponed | Refused | None:
         """Takes the client's answer to a response; None when none of that nonce is unanswered."""
         sent = self.outstanding
         if sent is None or sent.nonce != nonce:
@@ -301,6 +307,9 @@ class Progress:
         self.outstanding = None
         if error is None:
             return self._accept(sent)
+        if self.fetching.postpone(sent.changed, error):
+            self._doubt(sent, [one.name for one in sent.changed])
+            return Postponed(self.kind, error)
         return self._refuse(sent, error)
 
     def _accept(self, sent: Sent) -> Accepted:
@@ -322,6 +331,7 @@ class Progress:
             for name, resource in arrived.items():
                 if self.parking.holds(name, resource.version):
                     self.parking.forget(name)  # innocent after all
+        self.fetching.forget(arrived)
         self._acked = sent.version
         return Accepted(self.kind, sent.changed, sent.serial)
 
@@ -331,18 +341,22 @@ class Progress:
             suspects = {name: one.version for name, one in sent.contents.items()}
             suspects.update(dict.fromkeys(sent.removed, GONE))
         suspects = {name: ver for name, ver in suspects.items() if name not in sent.void}
-        # The client may have applied a part, or nothing: whatever they are to have later is sent,
-        # even if it is what they had before (D8).
-        unsure = {*suspects, *sent.forced, *sent.removed} - sent.void
-        self._forced |= unsure
-        self._dirty |= unsure
-        for name in suspects:
-            if name in sent.contents:
-                self.held.setdefault(name, Claim(""))
+        self._doubt(sent, suspects)
         blamed = blame(suspects, message)
         for group in self._to_park(sent, blamed):
             self.parking.park(group)
         return Refused(self.kind, sent.version, message, blamed)
+
+    def _doubt(self, sent: Sent, suspects: Iterable[str]) -> None:
+        """The client may have applied a part, or nothing.
+
+        Whatever they are to have later is sent, even if it is what they had before (D8).
+        """
+        unsure = {*suspects, *sent.forced, *sent.removed} - sent.void
+        self._forced |= unsure
+        self._dirty |= unsure
+        for name in unsure.intersection(sent.contents):
+            self.held.setdefault(name, Claim(""))
 
     def _to_park(self, sent: Sent, blamed: Blame) -> Blame:
         had = {name for name, held in self.held.items() if not isinstance(held, Claim)}

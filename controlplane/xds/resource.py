@@ -8,14 +8,16 @@ made here once as well; a response is these pieces joined.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
 
 from google.protobuf.message import DecodeError
 
 from controlplane.xds import discovery_pb2, wire
 from controlplane.xds.kinds import CLUSTER
 
+WORD: Final = "n=00000000"
+"""Stands in what is `fetched`, and is another word each time that it is sent."""
 _VERSION_DIGITS = 16
 _EDS = 3  # Cluster.DiscoveryType.EDS
 
@@ -30,6 +32,8 @@ class Resource:
         body: the serialised message (not the Any around it).
         version: hash of the body: equal content has equal versions on every replica, and after
             every restart. Use `Resource.of` to have it computed.
+        fetched: whether the client has to fetch a part of it before it can have it; it holds
+            `WORD` then: see `fetching`.
         endpoints: for a cluster that asks for its endpoints: under which name.
         any_head: what precedes the body as an element of `DiscoveryResponse.resources`.
         delta_head: likewise for `DeltaDiscoveryResponse.resources`.
@@ -39,6 +43,7 @@ class Resource:
     type_url: str
     body: bytes = field(repr=False)
     version: str
+    fetched: bool = field(default=False, compare=False)
     endpoints: str | None = field(init=False, repr=False, compare=False)
     any_head: bytes = field(init=False, repr=False, compare=False)
     delta_head: bytes = field(init=False, repr=False, compare=False)
@@ -54,10 +59,17 @@ class Resource:
         set_once(self, "endpoints", endpoints)
 
     @classmethod
-    def of(cls, type_url: str, name: str, body: bytes) -> Self:
+    def of(cls, type_url: str, name: str, body: bytes, *, fetched: bool = False) -> Self:
         """The resource with this content, its version computed."""
         digest = hashlib.sha256(body).hexdigest()[:_VERSION_DIGITS]
-        return cls(name=name, type_url=type_url, body=body, version=digest)
+        return cls(name=name, type_url=type_url, body=body, version=digest, fetched=fetched)
+
+    def reworded(self, nonce: str) -> Self:
+        """The same content and version, in bytes that no other nonce gives, if it is fetched."""
+        if not self.fetched:
+            return self
+        word = f"n={hashlib.sha256(nonce.encode()).hexdigest()[:8]}"
+        return replace(self, body=self.body.replace(WORD.encode(), word.encode(), 1))
 
 
 def _endpoints(body: bytes) -> str | None:

@@ -15,7 +15,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from controlplane.xds.events import Accepted, Ignored, Refused
+from controlplane.xds.events import Accepted, Ignored, Postponed, Refused
 from controlplane.xds.requests import parse_delta, parse_sotw
 from controlplane.xds.stream import ProtocolError
 
@@ -271,6 +271,13 @@ class Session:
         elif isinstance(event, Accepted):
             self._observe_convergence(event, connection)
             connection.accepted(event)
+        elif isinstance(event, Postponed):
+            log.debug(
+                "Proxy fetches filter code",
+                node=connection.node.id,
+                gateway=connection.node.cluster,
+                reason=event.message,
+            )
         elif isinstance(event, Refused):
             self._metrics.rejects.labels(event.kind.short).inc()
             log.warning(

@@ -192,7 +192,9 @@ class Stream:
             return None
         contents, removed = due
         self._count += 1
-        sent = state.sent(f"{self._prefix}-{self._count}", now, contents, removed)
+        nonce = f"{self._prefix}-{self._count}"
+        contents = {name: one.reworded(nonce) for name, one in contents.items()}
+        sent = state.sent(nonce, now, contents, removed)
         if kind.url == CLUSTER:
             new = sent.forced.union(one.name for one in sent.changed)
             self._renew_endpoints(

@@ -240,7 +240,8 @@ async def test_code_from_the_control_plane_is_fetched_by_its_hash(start_envoy: S
     }
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        target = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        path = target.partition("?")[0]
         asked.append(path)
         body = files[path.removeprefix("/filters/").removesuffix(".wasm")].read_bytes()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
