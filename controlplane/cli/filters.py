@@ -62,6 +62,9 @@ def reload(
     """Roll code out to all proxies; no restart, and nothing let in is lost.
 
     Without options: the files that the package was built with, as they are now.
+
+    On a cluster all replicas follow, and what was chosen stays in force, upgrades included, until
+    a reload without options: then each replica serves the code of its own image again.
     """
     if file is not None and to is not None:
         raise click.UsageError("give either --file or --to")
@@ -85,19 +88,15 @@ def read(path: Path) -> bytes:
 
 def show(found: dict[str, Any]) -> None:
     """Print the store and the proxies as tables."""
+    shared = any("shared" in one for one in found["filters"])
+    more = ("SHARED", "LAST USED", "NOTE") if shared else ()
     columns(
-        ("FILTER", "CODE", "SIZE", "STORED", "IN FORCE"),
-        [
-            (
-                one["filter"],
-                one["sha256"][:DIGITS],
-                f"{one['size'] // 1024} KiB",
-                since(datetime.fromtimestamp(one["storedAt"], UTC).isoformat()),
-                "yes" if one["current"] else "",
-            )
-            for one in found["filters"]
-        ],
+        ("FILTER", "CODE", "SIZE", "STORED", "IN FORCE", *more),
+        [code_row(one, shared=shared) for one in found["filters"]],
     )
+    for one in found.get("inForce", ()):
+        if one.get("problem"):
+            click.echo(f"{one['filter']}: {one['problem']}")
     heading("PROXIES")
     columns(
         ("NODE", "GATEWAY", *(name.upper() for name in FILTERS), "IN SYNC"),
@@ -111,6 +110,26 @@ def show(found: dict[str, Any]) -> None:
             for one in found["proxies"]
         ],
     )
+
+
+def code_row(one: dict[str, Any], *, shared: bool) -> tuple[str, ...]:
+    """Give the line of code; `shared` is by all replicas of a cluster."""
+    line = (
+        one["filter"],
+        one["sha256"][:DIGITS],
+        f"{one['size'] // 1024} KiB",
+        moment(one["storedAt"]),
+        "yes" if one["current"] else "",
+    )
+    if not shared:
+        return line
+    notes = [word for word, key in (("by hand", "chosen"), ("of the image", "image")) if one[key]]
+    return (*line, "yes" if one["shared"] else "", moment(one["usedAt"]), ", ".join(notes))
+
+
+def moment(at: float | None) -> str:
+    """Say how long ago something was, by the seconds of the epoch."""
+    return "" if at is None else since(datetime.fromtimestamp(at, UTC).isoformat())
 
 
 def row(one: dict[str, Any]) -> tuple[str, str]:

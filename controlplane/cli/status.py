@@ -71,6 +71,11 @@ def show(found: dict[str, Any], *, versions: bool = False) -> None:
     if quotas:
         heading("QUOTAS")
         show_quotas(quotas)
+    chosen = [line for one in found.get("filters", ()) if (line := choice_line(one))]
+    if chosen:
+        heading("FILTERS")
+        for line in chosen:
+            click.echo(line)
     said = refusals(found["proxies"]) + [problem_line(one) for one in found["problems"]]
     if said:
         heading("PROBLEMS")
@@ -198,6 +203,17 @@ def version_word(state: dict[str, Any] | None) -> str:
     if state is None or not state["acked"]:
         return "-"
     return f"{state['acked'][:8]}{'' if state['inSync'] else '*'}"
+
+
+def choice_line(one: dict[str, Any]) -> str:
+    """Say of a filter whose code somebody chose which it is; nothing of others."""
+    if not one.get("chosen"):
+        return ""
+    ago = f" {since(one['chosenAt'])}" if one["chosenAt"] else ""
+    line = f"{one['filter']}: code {one['chosen'][:12]} was chosen by hand{ago}"
+    if one["sha256"] != one["chosen"]:
+        return f"{line}, and {one['sha256'][:12]} is in force"
+    return line if one["image"] == one["sha256"] else f"{line}; this image has {one['image'][:12]}"
 
 
 def refusals(proxies: list[dict[str, Any]]) -> list[str]:

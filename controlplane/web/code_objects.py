@@ -104,7 +104,7 @@ def write(stem: str, code: bytes, namespace: str, now: datetime) -> Object:
             "name": name_of(stem, sha256),
             "namespace": namespace,
             "labels": {"app.kubernetes.io/part-of": "sluice", LABEL: stem},
-            "annotations": {SHA256: sha256, SIZE: str(len(code)), USED: _written(now)},
+            "annotations": {SHA256: sha256, SIZE: str(len(code)), USED: format_instant(now)},
         },
         "immutable": True,
         "binaryData": {PACKED: base64.b64encode(packed).decode()},
@@ -163,7 +163,7 @@ def describe(obj: Object) -> SharedCode | None:
 
 def used_patch(now: datetime) -> Object:
     """Give the merge patch that says that a code is in use."""
-    return {"metadata": {"annotations": {USED: _written(now)}}}
+    return {"metadata": {"annotations": {USED: format_instant(now)}}}
 
 
 def expendable(
@@ -189,7 +189,7 @@ def choices(obj: Object | None) -> dict[str, Choice]:
     """Read what was chosen, by filter."""
     data: Mapping[str, Any] = (obj or {}).get("data") or {}
     return {
-        stem: Choice(str(data[stem]).strip().lower(), str(data.get(stem + SINCE) or ""))
+        stem: Choice(str(data[stem]).strip().lower(), _known(data.get(stem + SINCE)))
         for stem in STEMS
         if data.get(stem)
     }
@@ -216,6 +216,11 @@ def choice_object(patch: Object, namespace: str) -> Object:
         },
         "data": {key: value for key, value in patch["data"].items() if value is not None},
     }
+
+
+def _known(text: object) -> str:
+    """The text if it is a time: people may write there too."""
+    return "" if _instant(text) is _LONG_AGO else str(text)
 
 
 def _instant(text: object) -> datetime:

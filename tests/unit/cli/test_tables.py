@@ -275,6 +275,55 @@ def test_keys_and_filters(printed: Any) -> None:
     ]
 
 
+def test_filters_of_a_cluster(printed: Any) -> None:
+    now = datetime.now(UTC)
+    own = {
+        "filter": "quota",
+        "sha256": "a" * 64,
+        "size": 4096,
+        "storedAt": now.timestamp() - 7200,
+        "current": False,
+        "shared": True,
+        "usedAt": now.timestamp() - 3600,
+        "image": True,
+        "chosen": False,
+    }
+    sent = {**own, "sha256": "b" * 64, "current": True, "image": False, "chosen": True}
+    lost = {**own, "sha256": "c" * 64, "shared": False, "usedAt": None, "image": False}
+    chosen = {
+        "filter": "quota",
+        "sha256": "b" * 64,
+        "image": "a" * 64,
+        "chosen": "b" * 64,
+        "chosenAt": now.isoformat(),
+        "problem": "",
+    }
+    filters.show(
+        {
+            "filters": [sent, own, lost],
+            "inForce": [{**chosen, "problem": "away"}],
+            "proxies": [],
+        }
+    )
+    assert printed()[:5] == [
+        "FILTER  CODE          SIZE   STORED  IN FORCE  SHARED  LAST USED  NOTE",
+        "quota   bbbbbbbbbbbb  4 KiB  2h ago  yes       yes     60m ago    by hand",
+        "quota   aaaaaaaaaaaa  4 KiB  2h ago  -         yes     60m ago    of the image",
+        "quota   cccccccccccc  4 KiB  2h ago  -         -       -          -",
+        "quota: away",
+    ]
+    assert status.choice_line(chosen) == (
+        "quota: code bbbbbbbbbbbb was chosen by hand 0s ago; this image has aaaaaaaaaaaa"
+    )
+    assert status.choice_line({**chosen, "image": "b" * 64, "chosenAt": ""}) == (
+        "quota: code bbbbbbbbbbbb was chosen by hand"
+    )
+    assert status.choice_line({**chosen, "sha256": "a" * 64}) == (
+        "quota: code bbbbbbbbbbbb was chosen by hand 0s ago, and aaaaaaaaaaaa is in force"
+    )
+    assert status.choice_line({"filter": "quota", "sha256": "a" * 64}) == ""
+
+
 def test_what_counts_as_a_fault() -> None:
     good = {**SALE, "conditions": SALE["conditions"][:1]}
     found: dict[str, Any] = {"ready": True, "objects": [good], "proxies": [], "problems": []}
