@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -34,28 +34,36 @@ async def websocket(
     Raises:
         KubeError: it cannot be opened.
     """
-    async with aiohttp.ClientSession(
-        raise_for_status=partial(_check, call.what),
-        timeout=aiohttp.ClientTimeout(total=None),
-        trust_env=True,
-    ) as client:
-        try:
-            async with asyncio.timeout(deadline):
-                socket = await session.upgrade(client, call, protocol)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise from_transport(call.what, session.server, error) from error
-        try:
-            yield socket
-        finally:
+    transports: list[asyncio.Transport] = []
+    try:
+        async with aiohttp.ClientSession(
+            raise_for_status=partial(_check, call.what, transports),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=True,
+        ) as client:
             try:
-                async with asyncio.timeout(_CLOSE_DEADLINE):
-                    await socket.close()
-            except TimeoutError:
-                pass  # it is gone all the same when the client is closed
+                async with asyncio.timeout(deadline):
+                    socket = await session.upgrade(client, call, protocol)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise from_transport(call.what, session.server, error) from error
+            try:
+                yield socket
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_CLOSE_DEADLINE):
+                        await socket.close()
+    finally:
+        # All is said. A TLS connection would wait for the other side's farewell beyond our loop.
+        for transport in transports:
+            transport.abort()
 
 
-async def _check(what: str, response: aiohttp.ClientResponse) -> None:
-    """Raise what the server says; the client itself would drop it."""
+async def _check(
+    what: str, transports: list[asyncio.Transport], response: aiohttp.ClientResponse
+) -> None:
+    """Raise what the server says, which the client itself would drop; note the connection."""
+    if response.connection is not None and response.connection.transport is not None:
+        transports.append(response.connection.transport)
     if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
         return
     body = await response.content.read(_LONGEST_ERROR)
