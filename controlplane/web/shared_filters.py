@@ -43,7 +43,8 @@ log = structlog.get_logger(__name__)
 PATIENCE: Final = 15.0
 """Seconds after a start in which a replica waits for the shelf before it goes by itself."""
 MARK_EVERY: Final = timedelta(hours=1)
-_ROUND: Final = 600.0
+ROUND: Final = 600.0
+"""Seconds until everything is looked at again, though nothing has changed."""
 _YOUNG: Final = 3600.0
 """Seconds after a start in which nothing is deleted for its age: proxies are still coming."""
 _FEWEST_DIGITS: Final = 4
@@ -133,7 +134,7 @@ class SharedFilters:
         if not self._shelf.known:
             if self._shelf.refused:
                 self._settle()
-            return _ROUND
+            return ROUND
         async with self._rounds:
             errors = [await self._attempt(stem, self._bring(stem)) for stem in STEMS]
             # What may be had in a moment is waited for: proxies would be sent back and forth.
@@ -143,7 +144,7 @@ class SharedFilters:
         if any(errors):
             return self._backoff.delay()
         self._backoff.reset()
-        return _ROUND
+        return ROUND
 
     async def _attempt(self, what: str, work: Awaitable[None]) -> Exception | None:
         try:

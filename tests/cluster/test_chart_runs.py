@@ -9,6 +9,7 @@ import pytest
 
 from controlplane.local import free_port
 from tests.cluster.chart.golden import NAMESPACE
+from tests.cluster.cluster import by_type
 from tests.cluster.release import Release
 from tests.testkit.waiting import eventually
 
@@ -47,6 +48,14 @@ async def test_control_plane_and_proxy_find_each_other(release: Release, listene
     control_plane = release.start_control_plane()
     await eventually(control_plane.healthy, what="the control plane is ready", deadline=60)
     await eventually(release.ready, what="the proxy is ready", deadline=60)
+
+    async def programmed() -> bool:
+        gateway = await release.objects.get("Gateway", "edge", NAMESPACE)
+        found = by_type(gateway.get("status") or {})
+        return found.get("Programmed", {}).get("status") == "True"
+
+    # It fetches its filters first, and answers nobody else while it compiles them.
+    await eventually(programmed, what="the proxy has its filters", deadline=60)
     url = f"http://127.0.0.1:{listener}/"
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(url)
@@ -62,8 +71,7 @@ async def test_control_plane_and_proxy_find_each_other(release: Release, listene
         # The control plane may tell; were it refused anything, the log would say so.
         await release.objects.until("GatewayClass", "sluice", "Accepted", "True/Accepted")
         gateway = await release.objects.get("Gateway", "edge", NAMESPACE)
-        conditions = {one["type"]: one["status"] for one in gateway["status"]["conditions"]}
-        assert conditions["Accepted"] == "True"
+        assert by_type(gateway["status"])["Accepted"]["status"] == "True"
         assert "orbidden" not in control_plane.log
 
         # What a pod does before it ends.

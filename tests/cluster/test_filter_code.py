@@ -8,7 +8,7 @@ import hashlib
 import random
 import re
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,12 +18,13 @@ import pytest
 from controlplane.local import EnvoyProcess
 from controlplane.local.ports import free_port
 from controlplane.translate import BootstrapOptions, ProxyTls, bootstrap, secret_files
-from controlplane.web import code_objects
-from controlplane.web.code_objects import CHOICE, KEPT, LABEL, SHA256, name_of
+from controlplane.web import code_objects, shared_filters
+from controlplane.web.code_objects import CHOICE, KEPT, LABEL, SHA256, USED, name_of
 from controlplane.web.code_shelf import CONFIG_MAPS
 from controlplane.web.filter_store import STEMS, built_folder
 from controlplane.xds.credentials import TlsFiles
 from tests.cluster.cluster import OTHERS, Objects, cluster, edge, prepare, sale
+from tests.cluster.proxy import proxy
 from tests.testkit.certificates import SERVER, Authority, gateway
 from tests.testkit.fixtures import LOGS
 from tests.testkit.load import get
@@ -136,6 +137,11 @@ class Crew:
         path = f"{CONFIG_MAPS.path(PLACE)}?labelSelector={LABEL}%3D{stem}"
         found = (await self.server.call("GET", path))["items"]
         return {one["metadata"]["annotations"][SHA256] for one in found}
+
+    async def marked(self, sha256: str) -> str:
+        """When code of the flash sale's filter was last in use."""
+        found = await self.config_map(name_of("flash-sale", sha256))
+        return str(found["metadata"]["annotations"][USED])
 
     async def asked(self, verb: str) -> int:
         """How often the server was asked to GET or LIST ConfigMaps so far."""
@@ -390,6 +396,31 @@ async def test_the_leader_deletes_what_is_too_much(crew: Crew) -> None:
     await eventually(few, what="old code is deleted", deadline=LONG)
     assert len(await crew.codes("quota")) == 1
     assert (await replica.download(digest(chosen))).status_code == 200
+
+
+async def test_code_in_use_is_marked(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody deletes it: neither what a replica serves, nor what a proxy still runs."""
+    monkeypatch.setattr(shared_filters, "MARK_EVERY", timedelta(seconds=1))
+    monkeypatch.setattr(shared_filters, "ROUND", 1.0)
+    replica = await crew.start()
+    own = await replica.code()
+    async with proxy(replica.port("xds")) as edge_1:
+
+        async def runs() -> bool:
+            proxies = (await replica.get("/proxies"))["proxies"]
+            return any(one["code"].get("flash-sale") == own for one in proxies)
+
+        await eventually(runs, what="a proxy runs it", deadline=LONG)
+        edge_1.confirming.clear()
+        code = module(salt="by hand")
+        await replica.reload(code=sent(code))
+        for used in (own, digest(code)):
+            before = await crew.marked(used)
+
+            async def marked(used: str = used, before: str = before) -> bool:
+                return await crew.marked(used) > before
+
+            await eventually(marked, what=f"{used} is marked", deadline=LONG)
 
 
 # ------------------------------------------------------------------------------ with a proxy
