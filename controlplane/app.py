@@ -340,9 +340,12 @@ class App:
         )
 
     def _count_proxies(self, proxies: Iterable[ProxyState]) -> None:
-        """Note who is there, and let filters go by how many workers there are on all replicas."""
-        self._presence.update(map(Connected.of, proxies))
+        """Note who is there, at any replica, and let filters go by how many workers there are."""
+        everybody = list(self._fleet.everybody(proxies))
+        self._presence.update(
+            Connected(one.node, gateway, one.fresh, one.since) for gateway, one in everybody
+        )
         sales = Counter(key for plan in self._translation.sales for key in plan.gateways)
-        if self._pace.count(self._fleet.workers(proxies), sales):
+        if self._pace.count(((gateway, one.workers) for gateway, one in everybody), sales):
             log.info("Pace changed", poll_ms=self._pace.poll_ms, workers=self._pace.workers)
             self._to_translate.set()

@@ -23,7 +23,7 @@ from controlplane.ledger.books import Opening
 from controlplane.ledger.errors import CopyDamagedError, LedgerError
 from controlplane.ledger.pace import POLL_MS, heal_window_ms
 from controlplane.ledger.rest import Hearing, Rest
-from controlplane.ledger.state import BOOKS_LOST, Board, SaleState
+from controlplane.ledger.state import BOOKS_LOST, NOBODY, Board, Closure, SaleState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from controlplane.ledger.follower import Follower, Look
     from controlplane.ledger.glance import Glance
     from controlplane.ledger.keyring import Keyring
-    from controlplane.ledger.presence import Place, Presence
+    from controlplane.ledger.presence import Presence
+    from controlplane.ledger.state import Place
     from controlplane.translate import SalePlan
 
 log = structlog.get_logger(__name__)
@@ -180,7 +181,7 @@ class Keeper:
             copy_seq=known.seq,
             override=known.override,
             suspended=known.suspended,
-            closed=BOOKS_LOST if unsure else known.closed,
+            closed=str(Closure.without(self._lost())) if unsure else known.closed,
         )
 
     # ------------------------------------------------------------------------------------ looking
@@ -212,16 +213,18 @@ class Keeper:
         if closed:
             await self._lift_if_whole(look)
         elif self._lacked and self._unsure() and look.page.heal_left_ms:
-            await self._books.adjust(closed=BOOKS_LOST)
+            await self._books.adjust(closed=str(Closure.without(self._lost())))
             log.error("Sale closed, books are not complete", sale=self._state.sale)
         elif look.complete and not look.page.heal_left_ms:
             # Either nothing was in doubt, or an operator has decided (`sale restore|reset`).
             self._sure_since, self._lacked, self._copy.damaged = began, False, False
 
     async def _lift_if_whole(self, look: Look) -> None:
-        """Undo a closure when every proxy that was missed has gone on with its stream."""
+        """Undo a closure when every proxy that was missed, here or elsewhere, goes on."""
         now = self._clock.monotonic()
-        if look.marks.closed != BOOKS_LOST or self._unsure() or not look.complete:
+        closure = Closure.parse(look.marks.closed)
+        sure = look.complete and not self._unsure() and not self._missed(closure)
+        if closure.reason != BOOKS_LOST or not sure:
             self._whole_since = None
         elif self._whole_since is None:
             self._whole_since = now
@@ -243,6 +246,10 @@ class Keeper:
 
     def _lost(self) -> tuple[Place, ...]:
         return self._presence.lost_since(self._plan.gateways, self._sure_since)
+
+    def _missed(self, closure: Closure) -> set[Place]:
+        """Give the proxies that were missed when books were closed, and do not go on yet."""
+        return {place for place in closure.missed if not self._presence.goes_on(place)}
 
     def _described(self) -> CopyState:
         """Give what the copy should say besides what the books tell."""
@@ -298,7 +305,8 @@ class Keeper:
 
     def _show(self, look: Look) -> None:
         page = look.page
-        closed = look.marks.closed
+        closure = Closure.parse(look.marks.closed)
+        missed = sorted({*self._lost(), *self._missed(closure)} - {NOBODY}) if closure else ()
         self._publish(
             SaleState(
                 sale=self._state.sale,
@@ -311,8 +319,8 @@ class Keeper:
                 generation=page.generation,
                 incarnation=page.incarnation,
                 healing=page.heal_left_ms > 0,
-                closed=closed,
-                lost_proxies=tuple(node_id for _, node_id in self._lost()) if closed else (),
+                closed=closure.reason,
+                lost_proxies=tuple(node_id for _, node_id in missed),
                 clock_offset_ms=self._offset_ms,
             )
         )

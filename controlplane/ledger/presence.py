@@ -11,12 +11,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from controlplane.xds.status import ProxyState
+    from controlplane.ledger.state import Place
 
 FORGET_AFTER_SECONDS = 24 * 3600.0
 MAX_LOST = 10_000
@@ -31,16 +31,6 @@ class Connected:
     fresh: bool = False
     #: When the stream began, on any clock: two streams of one proxy differ in it.
     since: float = 0.0
-
-    @classmethod
-    def of(cls, proxy: ProxyState) -> Self:
-        """Take what counts of a proxy."""
-        at = proxy.connected_at.timestamp()
-        return cls(proxy.node_id, proxy.gateway, fresh=not proxy.resumed, since=at)
-
-
-Place = tuple[str, str]
-"""Gateway and node id: two gateways may have proxies of one name."""
 
 
 class Presence:
@@ -96,6 +86,11 @@ class Presence:
                 if place[0] in gateways and when >= moment
             )
         )
+
+    def goes_on(self, place: Place) -> bool:
+        """Tell whether a proxy is connected that was so before, and remembers what it knew."""
+        proxy = self._here.get(place)
+        return proxy is not None and not proxy.fresh
 
     @property
     def lost(self) -> Mapping[Place, float]:

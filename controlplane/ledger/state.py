@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 BOOKS_LOST = "BooksLost"
+"""Why books are closed that nobody can be sure of."""
+
+Place: TypeAlias = tuple[str, str]
+"""A proxy, by gateway and node id: two gateways may have proxies of one name."""
+NOBODY: Final[Place] = ("", "")
+"""In the place of proxies whose names are not known, or too many to tell."""
+MAX_MISSED: Final = 200
+"""Proxies that are named in a closure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """Why books are closed, and the proxies that were missed then; false when books are not.
+
+    It stands in the books, where all replicas of the control plane see it: only some of them may
+    have known those proxies, and none may open the books again before they have gone on.
+    """
+
+    reason: str = ""
+    missed: tuple[Place, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether books are closed."""
+        return bool(self.reason)
+
+    def __str__(self) -> str:
+        """Write it as it stands in the books: the reason, and behind it the proxies as JSON."""
+        proxies = json.dumps(self.missed, separators=(",", ":")) if self.missed else ""
+        return f"{self.reason} {proxies}".rstrip()
+
+    @classmethod
+    def without(cls, missed: tuple[Place, ...]) -> Self:
+        """Close books because of these proxies; of very many, by hand alone are they opened."""
+        named = missed[:MAX_MISSED]
+        return cls(BOOKS_LOST, named if named == missed else (*named, NOBODY))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read it; what cannot be read of the proxies stands for one that never comes back."""
+        reason, _, proxies = text.partition(" ")
+        try:
+            pairs = json.loads(proxies) if proxies else ()
+            missed = tuple((str(gateway), str(node)) for gateway, node in pairs)
+        except (ValueError, TypeError):
+            missed = (NOBODY,)
+        return cls(reason, missed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class ReportedProxy:
         workers: as it says; 0 when it does not.
         behind: objects that are not in force there, as far as the replica has taken them in.
         refused: in its own words, which objects it refuses and why.
+        fresh: its stream began without any earlier configuration: it was started then.
     """
 
     node: str
@@ -58,6 +59,7 @@ class ReportedProxy:
     workers: int = 0
     behind: Refs = frozenset()
     refused: tuple[tuple[Refs, str], ...] = ()
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def _gateway(gateway: ReportedGateway) -> dict[str, Any]:
             "node": proxy.node,
             "since": round(proxy.since, 3),
             "workers": proxy.workers,
+            **({"fresh": True} if proxy.fresh else {}),
             **({"behind": place(proxy.behind)} if proxy.behind else {}),
             **(
                 {"refused": [[place(refs), words] for refs, words in proxy.refused]}
@@ -241,6 +244,7 @@ def _read_proxy(document: Mapping[str, Any], lists: list[Refs]) -> ReportedProxy
         node=_text(document["node"]),
         since=_instant(document["since"]),
         workers=_number(document["workers"]),
+        fresh=bool(document.get("fresh")),
         behind=frozenset() if behind is None else lists[_number(behind)],
         refused=tuple(refused[:MAX_REFUSALS]),
     )

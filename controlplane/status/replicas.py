@@ -9,8 +9,8 @@ compared: another version of ours may make others of the same objects.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from controlplane.status.objects import Proxies
 from controlplane.status.replica_report import (
@@ -23,15 +23,14 @@ from controlplane.status.replica_report import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from controlplane.ledger.state import Place
     from controlplane.model import Inventory
     from controlplane.status.replica_report import Taken
     from controlplane.translate.report import Report, ResourceKey
     from controlplane.xds.status import Delivery, ProxyState
 
-Place: TypeAlias = tuple[str, str]
-"""Gateway and node id: two gateways may have proxies of one name."""
 PROGRAMMED: Final = frozenset({"Gateway", "HTTPRoute", "FlashSale", "QuotaPolicy"})
 """Kinds of which it makes sense to say that proxies run them."""
 
@@ -100,20 +99,15 @@ class Fleet:
             proxy.node for one in self.elsewhere.get(gateway, ()) for proxy in one.proxies
         )
 
-    def workers(self, own: Iterable[ProxyState]) -> list[tuple[str, int]]:
-        """Give gateway and workers of each proxy, ours and those of others."""
-        ours = [
-            (one.gateway, one.workers)
-            for one in own
-            if one.node_id not in self.moved.get(one.gateway, ())
-        ]
-        others = [
-            (gateway, proxy.workers)
-            for gateway, there in self.elsewhere.items()
-            for one in there
-            for proxy in one.proxies
-        ]
-        return ours + others
+    def everybody(self, own: Iterable[ProxyState]) -> Iterator[tuple[str, ReportedProxy]]:
+        """Give each proxy with its gateway, at whichever replica it counts."""
+        for ours in own:
+            if ours.node_id not in self.moved.get(ours.gateway, ()):
+                yield ours.gateway, _reported(ours)
+        for gateway, there in self.elsewhere.items():
+            for one in there:
+                for proxy in one.proxies:
+                    yield gateway, proxy
 
 
 def fleet(
@@ -219,12 +213,15 @@ def _proxies(
             lists[keys] = frozenset[str]().union(*(owned[key] for key in keys))
         said = list(refused.get(proxy.node_id, {}).items())[:MAX_REFUSALS]
         found.append(
-            ReportedProxy(
-                proxy.node_id,
-                round(proxy.connected_at.timestamp(), 3),
-                proxy.workers,
-                lists[keys],
-                tuple((frozenset(refs), words) for words, refs in said),
+            replace(
+                _reported(proxy),
+                behind=lists[keys],
+                refused=tuple((frozenset(refs), words) for words, refs in said),
             )
         )
     return tuple(found)
+
+
+def _reported(proxy: ProxyState) -> ReportedProxy:
+    since = round(proxy.connected_at.timestamp(), 3)
+    return ReportedProxy(proxy.node_id, since, proxy.workers, fresh=not proxy.resumed)

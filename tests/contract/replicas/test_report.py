@@ -48,7 +48,7 @@ REPORT = ReplicaReport(
                 ),
             ),
         ),
-        "shop/other": ReportedGateway({}, (ReportedProxy("edge-1", 1800000003.0),)),
+        "shop/other": ReportedGateway({}, (ReportedProxy("edge-1", 1800000003.0, fresh=True),)),
     },
 )
 

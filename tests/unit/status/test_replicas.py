@@ -145,10 +145,11 @@ def test_the_same_name_at_two_gateways_is_two_proxies() -> None:
     assert counted(found, deliver(1))[0] == Proxies(1, 1)
 
 
-def test_workers_are_those_of_all() -> None:
+def test_each_proxy_is_told_of_once_where_it_counts() -> None:
     own = [here("x", 1.0, workers=2), here("y", workers=4)]
     found = fleet(own, [report("b", there("x", 9.0, workers=2), there("z", workers=8))])
-    assert sorted(found.workers(own)) == [(EDGE, 2), (EDGE, 4), (EDGE, 8)]
+    everybody = sorted((one.node, one.since, one.workers) for _, one in found.everybody(own))
+    assert everybody == [("x", 9.0, 2), ("y", 0.0, 4), ("z", 0.0, 8)]
 
 
 # -------------------------------------------------------------------------------------- refusals
