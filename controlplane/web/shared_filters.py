@@ -54,7 +54,7 @@ class SharedFilters:
     """What is in force here follows the shelf; what is served here is on it.
 
     Args:
-        session: to the API server; the shelf is in its namespace.
+        session: to the API server, in whose namespace the shelf is.
         store: the files of this replica.
         changed: called when other code is in force, or something is to be told.
         running: gives the code of each connected proxy, by filter.
@@ -130,9 +130,11 @@ class SharedFilters:
 
     async def _round(self) -> float:
         """Bring everything in order once; gives the seconds until the next time."""
-        self._note("shelf", self._shelf.trouble)
-        if not self._shelf.known:
-            if self._shelf.refused:
+        shelf = self._shelf
+        # Of a server that is away, whoever follows the other objects tells.
+        self._note("shelf", shelf.trouble if shelf.refused or not shelf.known else None)
+        if not shelf.known:
+            if shelf.refused:
                 self._settle()
             return ROUND
         async with self._rounds:
@@ -198,6 +200,8 @@ class SharedFilters:
         if not code_objects.is_digest(sha256):
             raise FilterError(f"ConfigMap {CHOICE}: {stem} is no SHA-256 in hex: {sha256[:80]!r}")
         if await asyncio.to_thread(self._store.path_of, stem, sha256) is not None:
+            return
+        if sha256 == self._own.get(stem) and await self._keep(stem, None) == sha256:
             return
         try:
             code = await self._shelf.fetch(stem, sha256)
@@ -301,10 +305,9 @@ class SharedFilters:
     # ------------------------------------------------------------------------- what is told
     async def listed(self) -> list[dict[str, Any]]:
         """Describe the code of our store and of the shelf, the newest of each filter first."""
-        stored = await asyncio.to_thread(self._store.stored)
         found = {
             (one.filter, one.sha256): {**described(one), "shared": False, "usedAt": None}
-            for one in stored
+            for one in await asyncio.to_thread(self._store.stored)
         }
         for code in self._shelf.codes:
             new = {

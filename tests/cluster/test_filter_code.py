@@ -209,6 +209,22 @@ async def test_what_one_is_told_all_serve(crew: Crew) -> None:
     assert not (await crew.config_map(CHOICE)).get("data")
 
 
+async def test_the_way_back_to_the_images_code_stays(crew: Crew) -> None:
+    """Also when so much else was tried that it is neither in a store nor on the shelf."""
+    first, second = await crew.start("old"), await crew.start("new")
+    olds, own = await first.code(), await second.code()
+    for number in range(KEPT + 2):
+        await first.reload(code=sent(module(salt=str(number))))
+    await second.serves(digest(module(salt=str(KEPT + 1))))
+    if own in await crew.codes("flash-sale"):
+        await crew.server.call("DELETE", CONFIG_MAPS.path(PLACE, name_of("flash-sale", own)))
+    assert second.running.app._filters.find(own) is None
+    await first.reload()
+    await first.serves(olds)
+    await second.serves(own)
+    assert {olds, own} <= await crew.codes("flash-sale")
+
+
 async def test_a_choice_outlives_restarts_and_upgrades(crew: Crew) -> None:
     first = await crew.start()
     code = module(salt="by hand")
