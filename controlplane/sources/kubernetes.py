@@ -59,7 +59,7 @@ class ClusterSource:
         debounce: float = 0.05,
         rhythm: Rhythm | None = None,
     ) -> None:
-        self.standings = Standings()
+        self.standings = Standings(session.namespace)
         self._session = session
         kinds = [kind for name, kind in TYPES.items() if secrets or name != "Secret"]
         self._targets = tuple(

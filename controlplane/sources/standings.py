@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from controlplane.model import ObjectRef
 
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from controlplane.kube import Object
 
 GATEWAY_NAME: Final = "gateway.networking.k8s.io/gateway-name"
-"""Label of a Service through which a gateway is reached; the Service is in its namespace."""
+"""Label of a Service through which a gateway is reached."""
+GATEWAY_NAMESPACE: Final = "sluice.dev/gateway-namespace"
+"""Label of such a Service in the control plane's own namespace: where the gateway is. Elsewhere it
+means nothing, or anybody could say where the gateways of others are reached."""
 
 Listener = Callable[[ObjectRef], None]
+_Addresses: TypeAlias = tuple[Mapping[str, str], ...]
+_Addressed: TypeAlias = tuple[ObjectRef, _Addresses]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,15 @@ class Standing:
 
 
 class Standings:
-    """The newest known standing of each object whose status we write; tells of changes."""
+    """The newest known standing of each object whose status we write; tells of changes.
 
-    def __init__(self) -> None:
+    `home` is the control plane's own namespace.
+    """
+
+    def __init__(self, home: str = "") -> None:
+        self._home = home
         self._known: dict[ObjectRef, Standing] = {}
-        self._addresses: dict[tuple[str, str], tuple[str, tuple[Mapping[str, str], ...]]] = {}
+        self._addresses: dict[tuple[str, str], _Addressed] = {}
         self._listeners: list[Listener] = []
 
     def on_change(self, listener: Listener) -> None:
@@ -101,34 +110,40 @@ class Standings:
     # ----------------------------------------------------------------------------- addresses
     def addresses(self, namespace: str, gateway: str) -> tuple[Mapping[str, str], ...]:
         """Give the addresses of a gateway, by the Services that name it in a label."""
-        found = (
+        wanted = ObjectRef("Gateway", namespace, gateway)
+        return tuple(
             address
-            for (place, _), (name, addresses) in sorted(self._addresses.items())
-            if place == namespace and name == gateway
+            for _, (ref, addresses) in sorted(self._addresses.items())
+            if ref == wanted
             for address in addresses
         )
-        return tuple(found)
 
     def see_service(self, namespace: str, name: str, service: Object | None) -> None:
         """Take a Service, or None for one that is gone."""
         before = self._addresses.pop((namespace, name), None)
-        after = _addressed(service) if service is not None else None
+        after = self._addressed(namespace, service) if service is not None else None
         if after is not None:
             self._addresses[namespace, name] = after
         if before != after:
             for gateway in {one[0] for one in (before, after) if one is not None}:
-                self._tell(ObjectRef("Gateway", namespace, gateway))
+                self._tell(gateway)
+
+    def _addressed(self, namespace: str, service: Object) -> _Addressed | None:
+        labels = service["metadata"].get("labels") or {}
+        gateway = labels.get(GATEWAY_NAME)
+        if not gateway:
+            return None
+        if namespace == self._home:
+            namespace = labels.get(GATEWAY_NAMESPACE) or namespace
+        return ObjectRef("Gateway", namespace, gateway), _reached_at(service)
 
     def _tell(self, ref: ObjectRef) -> None:
         for listener in self._listeners:
             listener(ref)
 
 
-def _addressed(service: Object) -> tuple[str, tuple[Mapping[str, str], ...]] | None:
-    """Which gateway a Service leads to, and where it can be reached."""
-    gateway = (service["metadata"].get("labels") or {}).get(GATEWAY_NAME)
-    if not gateway:
-        return None
+def _reached_at(service: Object) -> _Addresses:
+    """Where a Service can be reached."""
     spec = service.get("spec") or {}
     if spec.get("type") == "LoadBalancer":
         balancer = (service.get("status") or {}).get("loadBalancer") or {}
@@ -141,7 +156,7 @@ def _addressed(service: Object) -> tuple[str, tuple[Mapping[str, str], ...]] | N
     else:
         ips = spec.get("clusterIPs") or [spec.get("clusterIP")]
         found = [_address("IPAddress", ip) for ip in ips if ip and ip != "None"]
-    return str(gateway), tuple(one for one in found if one["value"])
+    return tuple(one for one in found if one["value"])
 
 
 def _address(kind: str, value: str) -> Mapping[str, str]:

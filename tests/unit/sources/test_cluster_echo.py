@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -36,7 +37,7 @@ def sale(version: int, *, generation: int = 1, **metadata: Any) -> dict[str, Any
 
 @pytest.fixture
 def source() -> ClusterSource:
-    return ClusterSource(cast("Session", None))
+    return ClusterSource(cast("Session", SimpleNamespace(namespace="sluice-system")))
 
 
 def test_a_status_is_noted_and_is_no_change(source: ClusterSource) -> None:

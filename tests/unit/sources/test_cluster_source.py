@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from controlplane.kube import Listed
@@ -28,7 +29,7 @@ CLASS: dict[str, Any] = {
 async def test_a_list_that_comes_while_others_are_read_counts_once_it_is_read_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = ClusterSource(cast("Session", None))
+    source = ClusterSource(cast("Session", SimpleNamespace(namespace="sluice-system")))
     [late] = [target for target in source._targets if target.kind.kind == "GatewayClass"]
     for target in source._targets:
         if target is not late:

@@ -209,6 +209,19 @@ def test_addresses_come_from_services_that_name_the_gateway() -> None:
     assert standings.addresses("shop", "edge") == ()
 
 
+def test_only_at_home_a_service_may_lead_to_a_gateway_elsewhere() -> None:
+    standings, told = Standings("sluice-system"), list[ObjectRef]()
+    standings.on_change(told.append)
+    names = ("gateway.networking.k8s.io/gateway-name", "sluice.dev/gateway-namespace")
+    labels = dict(zip(names, ("edge", "shop"), strict=True))
+    service = {"metadata": {"labels": labels}, "spec": {"clusterIP": "10.0.0.1"}}
+    standings.see_service("mallory", "edge", service)
+    assert standings.addresses("shop", "edge") == ()
+    standings.see_service("sluice-system", "edge", service)
+    assert [one["value"] for one in standings.addresses("shop", "edge")] == ["10.0.0.1"]
+    assert told[-1] == ObjectRef("Gateway", "shop", "edge")
+
+
 def test_all_conditions_that_a_translation_finds_are_ours_to_take_back() -> None:
     folder = Path(translate.__file__).parent
     texts = [path.read_text() for path in folder.glob("*.py")]
