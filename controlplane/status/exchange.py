@@ -69,6 +69,7 @@ class ReplicaExchange:
         self._known = KnownReports(terms)
         self._listed = False
         self._alone = ""
+        self._refused_since: float | None = None
         self._serving_since: float | None = None
         self._settled = False
         self._told: tuple[object, ...] = ()
@@ -174,6 +175,7 @@ class ReplicaExchange:
             self._interrupted(change.error)
             return
         self._known.heard()
+        self._refused_since = None
         if isinstance(change, Listed):
             for _, name in change.deleted:
                 self._known.leave(name)
@@ -202,9 +204,14 @@ class ReplicaExchange:
     def _interrupted(self, error: KubeError) -> None:
         """Without the right to know of others we speak of our own proxies.
 
-        While the API server is away, what was told last stands.
+        While the API server is away, what was told last stands. So it does for a while when one
+        that told us before refuses: as long as it has just started, it refuses everybody.
         """
         if isinstance(error, UnavailableError | GoneError | UnauthorizedError):
+            return
+        now = time.monotonic()
+        self._refused_since = self._refused_since or now
+        if self._listed and not self._alone and now - self._refused_since < self._terms.stale:
             return
         if self._alone != str(error):
             log.warning("Cannot tell which proxies other replicas have", error=str(error))
