@@ -5,17 +5,13 @@ As processes of their own, so that one can be killed in the middle of what it do
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
-from controlplane.local import free_port
-from controlplane.local.process import Process
-from tests.cluster.api_server import SERVICE_ACCOUNT, ApiServer
 from tests.cluster.cluster import Objects, by_type, edge, prepare, sale
 from tests.cluster.proxy import proxy
+from tests.cluster.replica import Replica
 from tests.testkit.waiting import eventually, holds
 
 if TYPE_CHECKING:
@@ -23,40 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controlplane.local import RedisServer
+    from tests.cluster.api_server import ApiServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.redis, pytest.mark.slow]
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/sluice-system/leases/sluice"
-
-
-class Replica:
-    """One `sluice serve --kubernetes`."""
-
-    def __init__(self, server: ApiServer, folder: Path) -> None:
-        self.xds_port, self.web_port = free_port(), free_port()
-        self.log = folder / "serve.log"
-        folder.mkdir()
-        kubeconfig = server.kubeconfig(SERVICE_ACCOUNT, namespace="sluice-system")
-        self.process = Process(
-            "sluice serve",
-            [
-                sys.executable,
-                *("-m", "controlplane", "serve", "--kubernetes", "--kubeconfig", kubeconfig),
-                *("--state-dir", folder / "state", "--xds-port", str(self.xds_port)),
-                *("--web-port", str(self.web_port)),
-            ],
-            log=self.log,
-        )
-
-    async def ready(self) -> bool:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            try:
-                return (await client.get(f"http://127.0.0.1:{self.web_port}/readyz")).is_success
-            except httpx.HTTPError:
-                return False
-
-    @property
-    def leads(self) -> bool:
-        return "Became the leader" in self.log.read_text()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ class UnsteadyPath:
         self._targets = ports
         self._listen = listen
         self._server: asyncio.Server | None = None
+        self._blocked = False
         self._open: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.cuts = 0
@@ -35,6 +36,15 @@ class UnsteadyPath:
         self.cuts += len(self._open) // 2
         for writer in self._open:
             writer.transport.abort()
+
+    def block(self) -> None:
+        """Ends every connection, and takes no more until `unblock`."""
+        self._blocked = True
+        self.cut()
+
+    def unblock(self) -> None:
+        """Lets connections through again."""
+        self._blocked = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, LOOPBACK, self._listen)
@@ -53,7 +63,7 @@ class UnsteadyPath:
             await self._server.wait_closed()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for target in self._targets:
+        for target in () if self._blocked else self._targets:
             try:
                 there, back = await asyncio.open_connection(LOOPBACK, target)
             except OSError:
