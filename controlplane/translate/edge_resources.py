@@ -118,14 +118,7 @@ class EdgeResources:
     def _add_filters(self) -> None:
         settings, code = self._edge.settings, self._options.filters
         bridge = locate(code.redis_bridge, "redis-bridge", settings.filters)
-        self._add_message(
-            kinds.EXTENSION,
-            names.REDIS_BRIDGE,
-            (bridge,),
-            lambda: wasm.extension(names.REDIS_BRIDGE, bridge),
-            self._edge.refs,
-            fetched=bool(bridge.uri),
-        )
+        self._add_extension(names.REDIS_BRIDGE, bridge, self._edge.refs)
         guarded = self.guarded
         sales = parameters.document(self._edge.key, settings.redis, self._options.poll_ms, guarded)
         self._add_filter(
@@ -155,14 +148,32 @@ class EdgeResources:
         """Add a filter that decides; `policies` are those in its parameters."""
         redis = self._edge.settings.redis
         environment = (redis.password_env,) if redis.via == "Direct" else ()
-        self._add_message(
-            kinds.EXTENSION,
-            name,
-            (code, text, environment),
-            lambda: wasm.extension(name, code, parameters=text, environment=environment),
-            (*self._edge.refs, *(policy.ref for policy in policies)),
-            fetched=bool(code.uri),
+        owners = (*self._edge.refs, *(policy.ref for policy in policies))
+        self._add_extension(name, code, owners, parameters=text, environment=environment)
+
+    def _add_extension(
+        self,
+        name: str,
+        code: Code,
+        owners: Iterable[ObjectRef],
+        *,
+        parameters: str = "",
+        environment: tuple[str, ...] = (),
+    ) -> None:
+        make = partial(wasm.extension, name, code, parameters=parameters, environment=environment)
+
+        resource = self._fragments.get(
+            (self._edge.key, kinds.EXTENSION, name),
+            (code, parameters, environment),
+            lambda: Resource.of(
+                kinds.EXTENSION,
+                name,
+                encode(make()),
+                encode(make(opening=True)) if code.uri else None,
+            ),
         )
+        self._made.append(resource)
+        self._findings.own((self._edge.key, kinds.EXTENSION, name), *owners)
 
     # Backends.
 
@@ -283,14 +294,12 @@ class EdgeResources:
         inputs: tuple[Any, ...],
         make: Callable[[], Message],
         owners: Iterable[ObjectRef],
-        *,
-        fetched: bool = False,
     ) -> None:
         """Add a resource of its own, encoded anew only when its inputs changed."""
         resource = self._fragments.get(
             (self._edge.key, type_url, name),
             inputs,
-            lambda: Resource.of(type_url, name, encode(make()), fetched=fetched),
+            lambda: Resource.of(type_url, name, encode(make())),
         )
         self._made.append(resource)
         self._findings.own((self._edge.key, type_url, name), *owners)

@@ -42,12 +42,18 @@ _FETCH_BACKOFF = BackoffStrategy(
 
 
 def extension(
-    name: str, code: Code, *, parameters: str = "", environment: tuple[str, ...] = ()
+    name: str,
+    code: Code,
+    *,
+    parameters: str = "",
+    environment: tuple[str, ...] = (),
+    opening: bool = False,
 ) -> TypedExtensionConfig:
     """A filter for extension discovery.
 
     `environment` names the variables of the proxy's own environment that the filter may read:
-    that is how a password reaches it without standing in any config dump.
+    that is how a password reaches it without standing in any config dump. `opening` is for a proxy
+    that has just started, and whose listeners wait for code that it has to fetch.
     """
     variables = EnvironmentVariables(host_env_keys=list(environment)) if environment else None
     plugin = PluginConfig(
@@ -59,7 +65,7 @@ def extension(
             code=_source(code),
             environment_variables=variables,
             # Else Envoy takes code that it does not have yet for good, and runs no filter.
-            nack_on_code_cache_miss=bool(code.uri),
+            nack_on_code_cache_miss=bool(code.uri) and not opening,
         ),
         configuration=pack(StringValue(value=parameters)) if parameters else None,
         failure_policy=FailurePolicy.FAIL_RELOAD,

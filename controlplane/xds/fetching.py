@@ -2,8 +2,11 @@
 
 Envoy refuses a Wasm filter whose code is not in its cache, keeps what it has, and begins to fetch
 the code (`nack_on_code_cache_miss`). Nothing tells when it is done; so the content is sent again,
-soon at first, as a proxy that has just started has nothing in its place. Without that flag Envoy
-says yes, and once it has started, never fetches the code and runs no filter at all.
+soon at first. Without that flag Envoy says yes, and where the listener is at work already, never
+fetches the code and runs no filter at all.
+
+A proxy that has just started gets it without the flag: there Envoy lets its listeners begin only
+when they have the code. With it they would begin at once, and answer 500 until they have it.
 
 The bytes must differ from those that were refused (see `Resource.reworded`): of equal ones Envoy
 says that it has them, and does nothing.
@@ -66,6 +69,10 @@ class Fetching:
         if attempt.at is None:
             attempt.at = now + min(LONGEST, SHORTEST * 2.0 ** (attempt.tries - 1))
         return now < attempt.at
+
+    def tried(self, name: str) -> bool:
+        """Tell whether the client was sent some content of this name in vain."""
+        return name in self._attempts
 
     def moments(self) -> Iterator[float]:
         """When something is to be sent again."""

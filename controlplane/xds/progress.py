@@ -185,6 +185,11 @@ class Progress:
             contents = self._everything(removed)
         return contents, removed
 
+    def worded(self, resource: Resource, nonce: str, *, started: bool) -> Resource:
+        """Give content as this client is to have it, which `started` with this very stream."""
+        nothing = resource.name not in self.held and not self.fetching.tried(resource.name)
+        return resource.worded(nonce, opening=started and nothing)
+
     def _examine(self, now: float, may_leave: MayLeave) -> tuple[dict[str, Resource], list[str]]:
         contents: dict[str, Resource] = {}
         removed = []

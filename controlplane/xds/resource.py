@@ -32,8 +32,8 @@ class Resource:
         body: the serialised message (not the Any around it).
         version: hash of the body: equal content has equal versions on every replica, and after
             every restart. Use `Resource.of` to have it computed.
-        fetched: whether the client has to fetch a part of it before it can have it; it holds
-            `WORD` then: see `fetching`.
+        opening: of content of which the client has to fetch a part, what it gets when it has just
+            started; both hold `WORD` then: see `fetching`.
         endpoints: for a cluster that asks for its endpoints: under which name.
         any_head: what precedes the body as an element of `DiscoveryResponse.resources`.
         delta_head: likewise for `DeltaDiscoveryResponse.resources`.
@@ -43,7 +43,7 @@ class Resource:
     type_url: str
     body: bytes = field(repr=False)
     version: str
-    fetched: bool = field(default=False, compare=False)
+    opening: bytes | None = field(default=None, repr=False, compare=False)
     endpoints: str | None = field(init=False, repr=False, compare=False)
     any_head: bytes = field(init=False, repr=False, compare=False)
     delta_head: bytes = field(init=False, repr=False, compare=False)
@@ -59,17 +59,23 @@ class Resource:
         set_once(self, "endpoints", endpoints)
 
     @classmethod
-    def of(cls, type_url: str, name: str, body: bytes, *, fetched: bool = False) -> Self:
+    def of(cls, type_url: str, name: str, body: bytes, opening: bytes | None = None) -> Self:
         """The resource with this content, its version computed."""
         digest = hashlib.sha256(body).hexdigest()[:_VERSION_DIGITS]
-        return cls(name=name, type_url=type_url, body=body, version=digest, fetched=fetched)
+        return cls(name=name, type_url=type_url, body=body, version=digest, opening=opening)
 
-    def reworded(self, nonce: str) -> Self:
+    @property
+    def fetched(self) -> bool:
+        """Whether the client has to fetch a part of it before it can have it."""
+        return self.opening is not None
+
+    def worded(self, nonce: str, *, opening: bool) -> Self:
         """The same content and version, in bytes that no other nonce gives, if it is fetched."""
-        if not self.fetched:
+        if self.opening is None:
             return self
         word = f"n={hashlib.sha256(nonce.encode()).hexdigest()[:8]}"
-        return replace(self, body=self.body.replace(WORD.encode(), word.encode(), 1))
+        body = self.opening if opening else self.body
+        return replace(self, body=body.replace(WORD.encode(), word.encode(), 1))
 
 
 def _endpoints(body: bytes) -> str | None:

@@ -193,7 +193,10 @@ class Stream:
         contents, removed = due
         self._count += 1
         nonce = f"{self._prefix}-{self._count}"
-        contents = {name: one.reworded(nonce) for name, one in contents.items()}
+        started = not self.resumed
+        contents = {
+            name: state.worded(one, nonce, started=started) for name, one in contents.items()
+        }
         sent = state.sent(nonce, now, contents, removed)
         if kind.url == CLUSTER:
             new = sent.forced.union(one.name for one in sent.changed)

@@ -48,14 +48,6 @@ async def test_control_plane_and_proxy_find_each_other(release: Release, listene
     control_plane = release.start_control_plane()
     await eventually(control_plane.healthy, what="the control plane is ready", deadline=60)
     await eventually(release.ready, what="the proxy is ready", deadline=60)
-
-    async def programmed() -> bool:
-        gateway = await release.objects.get("Gateway", "edge", NAMESPACE)
-        found = by_type(gateway.get("status") or {})
-        return found.get("Programmed", {}).get("status") == "True"
-
-    # It fetches its filters first, and answers nobody else while it compiles them.
-    await eventually(programmed, what="the proxy has its filters", deadline=60)
     url = f"http://127.0.0.1:{listener}/"
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(url)

@@ -12,9 +12,10 @@ import pytest
 
 from controlplane.local import EnvoyProcess, free_port
 from controlplane.local.errors import LocalError
-from tests.envoy.stack import START_DEADLINE, Stack
+from tests.envoy.stack import IN_A_ROW, START_DEADLINE, Stack
 from tests.testkit.certificates import SERVER, Authority, Pair, gateway, put
 from tests.testkit.fixtures import LOGS
+from tests.testkit.load import get
 from tests.testkit.waiting import eventually
 
 if TYPE_CHECKING:
@@ -133,6 +134,19 @@ async def sent_away(envoy: EnvoyProcess) -> None:
     await eventually(again, what="some attempts")
     assert not await envoy.ready()
     assert not await envoy.admin("/listeners")
+
+
+async def test_a_proxy_begins_when_it_has_its_filters(secure: Secure) -> None:
+    await secure.launch(EDGE, secure.authority.issue(gateway(EDGE)))
+    answers: list[str] = []
+
+    async def answered() -> bool:
+        answer = await get(secure.ports[EDGE], "/sale/1", authorization="me")
+        answers.extend([] if answer.error else [f"{answer.status} {answer.text}"])
+        return len(answers) > IN_A_ROW
+
+    await eventually(answered, every=0.01, deadline=START_DEADLINE, what="answers")
+    assert set(answers) == {"503 first"}
 
 
 async def test_a_proxy_with_its_certificate_is_configured(secure: Secure) -> None:
