@@ -106,13 +106,9 @@ class FilterStore:
         Raises:
             FilterError: the file cannot be read, or is no filter.
         """
-        self._known(stem)
-        if code is not None:
-            check(stem, code)
-        sha256 = self._add(stem, self._read(self._built_path(stem)) if code is None else code)
+        sha256 = self.add(stem, code)
         self._choose(stem, sha256, self._digest_of_built(stem))
         self._save()
-        self._prune(stem)
         return CodeRef(sha256, str(self._path(stem, sha256)))
 
     def go_back(self, stem: str, digits: str) -> CodeRef:
