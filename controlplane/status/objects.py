@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.model.durations import format_instant
 
@@ -18,6 +18,25 @@ if TYPE_CHECKING:
     from controlplane.model import Condition, ObjectRef, Problem
     from controlplane.model.gateway import RouteGroupKind
     from controlplane.model.route import ParentReference
+
+OUR_CONDITIONS: Final = frozenset(
+    {
+        "Accepted",
+        "BooksLost",
+        "BooksUsable",
+        "Conflicted",
+        "CountersShared",
+        "OverlappingTLSConfig",
+        "PartiallyInvalid",
+        "Programmed",
+        "Ready",
+        "ResolvedRefs",
+        "StockSufficient",
+    }
+)
+"""All types of conditions that we ever write; those of others stay."""
+OF_BOOKS: Final = ("BooksLost", "StockSufficient")
+"""Conditions that only who knows the books can take back."""
 
 
 class SalePhase(StrEnum):
@@ -88,6 +107,7 @@ class SaleStatus:
     healing: bool = False
     closed: str = ""
     lost_proxies: tuple[str, ...] = ()
+    expired: bool = False
     error: str = ""
     books: str = ""
     generation: int = 0

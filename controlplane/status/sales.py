@@ -6,17 +6,27 @@ The filters judge by the same clock and the same books, so what is shown here is
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from controlplane.ledger.state import BOOKS_LOST, SaleState
 from controlplane.model import Condition
 from controlplane.status.objects import SalePhase, SaleStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from controlplane.model import FlashSale
     from controlplane.translate import SalePlan
+
+BOOKS_USABLE: Final = "BooksUsable"
+"""Condition of a sale that a translation says of it when its books cannot be kept as it asks."""
+STOCK_SUFFICIENT: Final = "StockSufficient"
+"""Condition of a sale that says whether its limit covers who is in."""
+_EXPIRED: Final = (
+    "the sale is over for so long that its books were dropped: delete it, or give it a new epoch "
+    "and schedule"
+)
 
 
 def sale_status(
@@ -35,6 +45,7 @@ def sale_status(
         healing=known.healing,
         closed=known.closed,
         lost_proxies=known.lost_proxies,
+        expired=known.expired,
         error=known.error,
         books=sale.books,
         generation=known.generation,
@@ -70,23 +81,50 @@ def next_change(sale: FlashSale, state: SaleState | None, now: datetime) -> floa
     return min((seconds for seconds in left if seconds > 0), default=None)
 
 
-def ready(status: SaleStatus, programmed: Condition, generation: int) -> Condition:
-    """Say whether the sale can let users in, as far as it depends on us."""
+def ready(
+    status: SaleStatus, programmed: Condition, generation: int, unusable: str = ""
+) -> Condition:
+    """Say whether the sale can let users in, as far as it depends on us.
 
-    def not_ready(reason: str, message: str) -> Condition:
-        return Condition("Ready", "False", reason, message, generation)
-
+    `unusable` is why its books cannot be kept as its manifest has it, which no waiting mends.
+    """
     if programmed.status != "True":
-        return not_ready("NotProgrammed", programmed.message)
-    if status.error:
-        return not_ready("RedisUnavailable", status.error)
-    if status.closed:
-        return not_ready(status.closed, books_lost(status))
-    if status.healing:
-        return not_ready("Healing", "the books are being healed, which takes about a second")
-    if not status.incarnation:
-        return not_ready("BooksPending", "the books are not open yet")
+        return Condition("Ready", "False", "NotProgrammed", programmed.message, generation)
+    for reason, message in _hindrances(status, unusable):
+        if message:
+            return Condition("Ready", "False", reason, message, generation)
     return Condition("Ready", "True", "Ready", f"{status.remaining} left", generation)
+
+
+def _hindrances(status: SaleStatus, unusable: str) -> Iterator[tuple[str, str]]:
+    """Give what can be in the way of a sale, the last that would go away by itself at the end."""
+    yield "BooksUnusable", unusable
+    yield "BooksExpired", _EXPIRED if status.expired else ""
+    yield "RedisUnavailable", status.error
+    if status.closed:
+        yield status.closed, books_lost(status)
+    if status.healing:
+        yield "Healing", "the books are being healed, which takes about a second"
+    if not status.incarnation:
+        yield "BooksPending", "the books are not open yet"
+
+
+def stock(status: SaleStatus, generation: int) -> Condition | None:
+    """Say that more users are in than the limit allows; None as long as it is not so.
+
+    A limit that shrinks takes nothing back. Whoever shrinks it has to hear that it came too late.
+    """
+    if not status.incarnation or status.admitted <= status.limit:
+        return None
+    where = "stock or admission.maxPermits"
+    if status.override is not None:
+        where = "set by hand with `sluice sale set-limit`"
+    message = (
+        f"{status.admitted} users are in, and the limit is {status.limit} ({where}): nobody else "
+        f"is let in, and nobody is put out. Raise it to {status.admitted} at least, or take users "
+        "off with `sluice data delete`"
+    )
+    return Condition(STOCK_SUFFICIENT, "False", "StockBelowAdmitted", message, generation)
 
 
 def books_lost(status: SaleStatus) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from controlplane.model import Condition, Gateway, GatewayClass
 from controlplane.model.gateway import CONTROLLER_NAME
-from controlplane.status.objects import SalePhase
+from controlplane.status.objects import OF_BOOKS, OUR_CONDITIONS, SalePhase
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,21 +26,6 @@ if TYPE_CHECKING:
 
 Body: TypeAlias = dict[str, Any]
 """The fields of a status that are ours."""
-OUR_CONDITIONS: Final = frozenset(
-    {
-        "Accepted",
-        "BooksLost",
-        "BooksUsable",
-        "Conflicted",
-        "CountersShared",
-        "OverlappingTLSConfig",
-        "PartiallyInvalid",
-        "Programmed",
-        "Ready",
-        "ResolvedRefs",
-    }
-)
-"""All types of conditions that we ever write; those of others stay."""
 _NUMBERS: Final = frozenset({"admitted", "message", "proxies", "remaining"})
 """Fields for which nobody waits, however often they change."""
 
@@ -78,6 +63,7 @@ def body(kind: str, known: Known) -> Body | None:
         return _gateway(status, known)
     made = _conditions(_judged(status, known), known)
     if status.sale is not None:
+        made["conditions"] += _of_unknown_books(status, known)
         made |= _sale(status.sale, known.said) | _proxies(status.proxies, known)
     if status.quota is not None:
         made |= {"limits": len(status.quota.limits)} | _proxies(status.proxies, known)
@@ -153,6 +139,17 @@ def _sale(sale: SaleStatus, said: Mapping[str, Any]) -> Body:
             state = SalePhase.SOLD_OUT.value
         return {"state": state, "admitted": said["admitted"], "remaining": said["remaining"]}
     return {"state": state, "admitted": sale.admitted, "remaining": sale.remaining}
+
+
+def _of_unknown_books(status: ObjectStatus, known: Known) -> list[Body]:
+    """What stands there of books that are not known yet, of a sale that is in force."""
+    sale, accepted = status.sale, status.condition("Accepted")
+    if sale is None or sale.incarnation or sale.expired:
+        return []
+    if accepted is None or accepted.status != "True":
+        return []
+    stands = by_type(known.said)
+    return [dict(stands[kind]) for kind in OF_BOOKS if kind in stands]
 
 
 def _proxies(proxies: Proxies, known: Known) -> Body:

@@ -99,8 +99,11 @@ class Tracker:
         if isinstance(resource, FlashSale):
             sale = sales.sale_status(resource, plan, facts.states.get(resource.books), now)
             if live is not None:
-                whole = _with(whole, sales.ready(sale, live, generation))
-                whole += _lost(sale, generation)
+                unusable = next(
+                    (one.message for one in whole if one.type == sales.BOOKS_USABLE), ""
+                )
+                whole = _with(whole, sales.ready(sale, live, generation, unusable))
+                whole += _of_books(sale, generation)
         quota = None
         if isinstance(resource, QuotaPolicy):
             quota = quotas.quota_status(resource, facts.quotas, facts.troubles)
@@ -151,10 +154,13 @@ def _with(conditions: list[Condition], added: Condition) -> list[Condition]:
     return [*(one for one in conditions if one.type != added.type), added]
 
 
-def _lost(sale: SaleStatus, generation: int) -> list[Condition]:
-    if sale.closed != BOOKS_LOST:
-        return []
-    return [Condition(BOOKS_LOST, "True", "ProxyLost", sales.books_lost(sale), generation)]
+def _of_books(sale: SaleStatus, generation: int) -> list[Condition]:
+    """What is said of books only when something is wrong with them."""
+    found = [short] if (short := sales.stock(sale, generation)) is not None else []
+    if sale.closed == BOOKS_LOST:
+        said = sales.books_lost(sale)
+        found.append(Condition(BOOKS_LOST, "True", "ProxyLost", said, generation))
+    return found
 
 
 def _dated(

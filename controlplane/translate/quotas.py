@@ -112,11 +112,11 @@ def _is_ours(target: Target, edges: Edges, inventory: Inventory, outcome: Outcom
     if any(edge.key == key for edge in edges.ready):
         return True
     if inventory.get(Gateway, ref.namespace, ref.name) is None:
-        outcome.missing.append(f"{ref} is not there")
+        outcome.missing.append(f"{ref} is not there: {targets.MEND}")
     elif key in edges.held:
         outcome.detached.append(f"{ref} cannot be configured: see its conditions")
     else:
-        outcome.detached.append(f"{ref} is none of ours")
+        outcome.detached.append(f"{ref} is none of ours: its GatewayClass is another's, or not there")
     return False
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from controlplane.model import Condition, Inventory, ObjectRef, Resource
 
+MEND: Final = "create it, or correct targetRefs"
+"""What to do about a target that is not there."""
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 RuleKey = tuple["ObjectRef", int]
@@ -96,11 +98,13 @@ def rules(
     """The rules that a target means; none, and a word in the outcome, when that cannot be."""
     route = inventory.get(HTTPRoute, policy.namespace, target.name)
     if route is None:
-        outcome.missing.append(f"HTTPRoute {policy.namespace}/{target.name} is not there")
+        outcome.missing.append(f"HTTPRoute {policy.namespace}/{target.name} is not there: {MEND}")
         return []
     places = _places(route, target.section_name, outcome)
     if places and route.ref not in attached:
-        outcome.detached.append(f"{route.ref} is attached to no gateway of ours")
+        outcome.detached.append(
+            f"{route.ref} is attached to no gateway of ours: see its parentRefs"
+        )
         return []
     return [(route.ref, place) for place in places]
 

@@ -13,9 +13,14 @@ import pytest
 from controlplane import translate
 from controlplane.model import Condition, Inventory, ObjectRef
 from controlplane.sources.standings import Standing, Standings
-from controlplane.status.objects import ObjectStatus, Proxies, SalePhase, SaleStatus
-from controlplane.status.shapes import (
+from controlplane.status.objects import (
     OUR_CONDITIONS,
+    ObjectStatus,
+    Proxies,
+    SalePhase,
+    SaleStatus,
+)
+from controlplane.status.shapes import (
     Known,
     body,
     differs,
@@ -124,6 +129,17 @@ def test_a_control_plane_that_knows_no_books_keeps_their_numbers() -> None:
     assert (found["state"], found["admitted"], found["remaining"]) == ("SoldOut", 10, 0)
     found = made(known(replace(STATUS, sale=sale)))
     assert (found["state"], found["admitted"], found["remaining"]) == ("Open", 0, 10)
+
+
+def test_what_stands_there_of_books_stays_until_they_are_known() -> None:
+    lost = condition("True", kind="BooksLost")
+    unknown = SaleStatus(SalePhase.OPEN, remaining=10)
+    kept = made(known(replace(STATUS, sale=unknown), conditions=[lost]))["conditions"]
+    assert kept == [ACCEPTED.as_json(), lost]
+    assert made(known(conditions=[lost]))["conditions"] == [ACCEPTED.as_json()]
+    refused = replace(STATUS, sale=unknown, conditions=(replace(ACCEPTED, status="False"),))
+    [accepted] = made(known(refused, conditions=[lost]))["conditions"]
+    assert accepted["type"] == "Accepted"
 
 
 def test_what_cannot_be_read_is_not_accepted() -> None:

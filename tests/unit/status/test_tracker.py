@@ -75,6 +75,7 @@ def test_what_is_not_accepted_is_not_programmed() -> None:
         ({"closed": "BooksLost", "lost_proxies": ("edge-b",)}, "BooksLost", "gone with: edge-b"),
         ({"healing": True}, "Healing", "being healed"),
         ({"incarnation": 0, "open": False}, "BooksPending", "not open yet"),
+        ({"incarnation": 0, "expired": True}, "BooksExpired", "give it a new epoch"),
     ],
 )
 def test_why_a_sale_is_not_ready(fields: dict[str, object], reason: str, words: str) -> None:
@@ -82,6 +83,40 @@ def test_why_a_sale_is_not_ready(fields: dict[str, object], reason: str, words: 
     condition = sale.condition("Ready")
     assert (condition.status, condition.reason) == ("False", reason)
     assert words in condition.message
+
+
+def test_a_sale_whose_books_cannot_be_kept_is_not_ready() -> None:
+    edge = (
+        EDGE
+        + """---
+apiVersion: sluice.dev/v1alpha1
+kind: EdgeConfig
+metadata: {name: edge, namespace: default}
+spec: {redis: {address: "127.0.0.1:6379", via: Proxy}}
+"""
+    )
+    edge = edge.replace(
+        "controllerName: sluice.dev/controller",
+        "controllerName: sluice.dev/controller, "
+        "parametersRef: {group: sluice.dev, kind: EdgeConfig, name: edge}",
+    )
+    sale = Scene(f"{edge}---{SALE}  durability: Replicated\n").observe(books())
+    found = summary(sale.conditions)
+    assert found["BooksUsable"] == "False/CannotWait"
+    assert found["Ready"] == "False/BooksUnusable"
+    assert sale.condition("Ready").message == sale.condition("BooksUsable").message
+
+
+def test_a_limit_below_who_is_in_is_told() -> None:
+    scene = Scene()
+    short = scene.observe(books(admitted=5, limit=3)).condition("StockSufficient")
+    assert (short.status, short.reason) == ("False", "StockBelowAdmitted")
+    assert "5 users are in, and the limit is 3 (stock or admission.maxPermits)" in short.message
+    assert "Raise it to 5" in short.message
+    by_hand = scene.observe(books(admitted=5, limit=4, override=4)).condition("StockSufficient")
+    assert "sluice sale set-limit" in by_hand.message
+    for fine in (books(admitted=3), books(admitted=5, incarnation=0, open=False)):
+        assert "StockSufficient" not in summary(scene.observe(fine).conditions)
 
 
 def test_lost_books_have_a_condition_of_their_own_until_they_are_back() -> None:

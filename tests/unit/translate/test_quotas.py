@@ -145,8 +145,11 @@ def test_a_policy_that_loses_one_target_holds_for_the_others() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ({"name": "lost"}, "HTTPRoute shop/lost is not there"),
-        ({"kind": "Gateway", "name": "lost"}, "Gateway shop/lost is not there"),
+        ({"name": "lost"}, "HTTPRoute shop/lost is not there: create it, or correct targetRefs"),
+        (
+            {"kind": "Gateway", "name": "lost"},
+            "Gateway shop/lost is not there: create it, or correct targetRefs",
+        ),
         (
             {"name": "shop", "sectionName": "tablet"},
             "HTTPRoute shop/shop has no rule named tablet; its named rules are chat, draw",
@@ -166,7 +169,7 @@ def test_a_target_that_is_not_there(target: dict[str, str], message: str) -> Non
 
 def test_a_route_that_is_attached_nowhere() -> None:
     found = outcome(quota("a", [WHOLE]), parents=[{"name": "edge", "port": 81}])
-    message = "HTTPRoute shop/shop is attached to no gateway of ours"
+    message = "HTTPRoute shop/shop is attached to no gateway of ours: see its parentRefs"
     assert said(found, "a")["Accepted"] == ("False", "TargetNotAttached", message)
 
 
@@ -185,7 +188,11 @@ def test_a_gateway_that_is_not_ours_or_cannot_be_configured() -> None:
         quota("a", [{"kind": "Gateway", "name": "foreign"}]),
         quota("b", [{"kind": "Gateway", "name": "held"}]),
     )
-    expected = ("False", "TargetNotAttached", "Gateway shop/foreign is none of ours")
+    expected = (
+        "False",
+        "TargetNotAttached",
+        "Gateway shop/foreign is none of ours: its GatewayClass is another's, or not there",
+    )
     assert said(found, "a")["Accepted"] == expected
     assert said(found, "b")["Accepted"] == (
         "False",

@@ -101,7 +101,7 @@ def test_a_sale_that_names_both_names_the_rule() -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ({"name": "lost"}, "HTTPRoute shop/lost is not there"),
+        ({"name": "lost"}, "HTTPRoute shop/lost is not there: create it, or correct targetRefs"),
         (
             {"name": "shop", "sectionName": "tablet"},
             "HTTPRoute shop/shop has no rule named tablet; its named rules are laptop, phone",
@@ -120,7 +120,7 @@ def test_a_target_that_is_not_there(target: dict[str, str], message: str) -> Non
 
 def test_a_route_that_is_attached_nowhere() -> None:
     found = outcome(sale("a", [WHOLE]), parents=[{"name": "edge", "port": 81}])
-    message = "HTTPRoute shop/shop is attached to no gateway of ours"
+    message = "HTTPRoute shop/shop is attached to no gateway of ours: see its parentRefs"
     assert said(found, "a")["Accepted"] == ("False", "TargetNotAttached", message)
     assert guards(found) == {}
 
