@@ -116,7 +116,9 @@ def _is_ours(target: Target, edges: Edges, inventory: Inventory, outcome: Outcom
     elif key in edges.held:
         outcome.detached.append(f"{ref} cannot be configured: see its conditions")
     else:
-        outcome.detached.append(f"{ref} is none of ours: its GatewayClass is another's, or not there")
+        outcome.detached.append(
+            f"{ref} is none of ours: its GatewayClass is another's, or not there"
+        )
     return False
 
 

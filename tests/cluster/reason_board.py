@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
@@ -63,10 +63,9 @@ class Cluster:
 
     async def edit(self, namespace: str, kind: str, name: str, **spec: Any) -> None:
         """Sets fields of a spec."""
-        path = self._path(namespace, kind, name)
-        found = await self._call("GET", path)
-        found["spec"].update(spec)
-        await self._call("PUT", path, found)
+        await self._change(
+            self._path(namespace, kind, name), lambda found: found["spec"].update(spec)
+        )
 
     async def until(self, *wanted: tuple[str, Says]) -> None:
         """Waits until all of it is said, each of a namespace, and of the newest generation."""
@@ -117,11 +116,22 @@ class Cluster:
         metadata = {"name": name, "namespace": at} if TYPES[kind].namespaced else {"name": name}
         path, body = self._path(at, kind, name), {**change, "metadata": metadata}
         if (at, kind, name) in self._made:
-            there = (await self._call("GET", path))["metadata"]
-            await self._call("PUT", path, {**body, "metadata": there})
+            await self._change(
+                path, lambda found: found.update({**change, "metadata": found["metadata"]})
+            )
         else:
             await self._call("POST", self._path(at, kind), body)
             self._made.add((at, kind, name))
+
+    async def _change(self, path: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Changes an object, again when its status was written meanwhile."""
+
+        async def changed() -> bool:
+            found = await self._call("GET", path)
+            change(found)
+            return bool(await self._call("PUT", path, found))
+
+        await eventually(changed, what=f"{path} is changed", every=0.05)
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:
         async with self._at_once:

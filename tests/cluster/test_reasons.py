@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from controlplane.model.crds import definitions
 from controlplane.settings import Cluster as Access
+from controlplane.sources.api_types import TYPES
 from controlplane.xds import discovery_pb2
 from tests.cluster import (
     gateway_reasons,
@@ -27,9 +28,10 @@ from tests.cluster import (
 from tests.cluster.api_server import ApiServer
 from tests.cluster.chart.golden import NAMESPACE
 from tests.cluster.cluster import AT_ONCE
+from tests.cluster.conftest import make_namespace
 from tests.cluster.gateway_api import install
 from tests.cluster.proxy import Proxy, proxy
-from tests.cluster.reason_board import Cluster
+from tests.cluster.reason_board import DEADLINE, Cluster
 from tests.cluster.reason_manifests import (
     HTTP,
     Gone,
@@ -196,6 +198,18 @@ async def everything_is_other(cluster: Cluster, host: str) -> None:
     await cluster.edit(SHOP, "QuotaPolicy", "model-api", limits=limits)
 
 
+async def in_state(cluster: Cluster, state: str) -> None:
+    """Waits for the state of the sale."""
+    path = TYPES["FlashSale"].path(SHOP, "laptop")
+
+    async def reached() -> bool:
+        seen = (await cluster.server.call("GET", path))["status"]["state"]
+        assert seen == state, seen
+        return True
+
+    await eventually(reached, what=f"the sale is {state}", every=0.1, deadline=DEADLINE)
+
+
 async def by_hand(running: Running, path: str, body: Any = None) -> None:
     """Does what commands do."""
     url = f"{running.server}/api/v1/sales/{SHOP}/laptop/{path}"
@@ -221,12 +235,20 @@ async def test_what_becomes_of_books(
         await by_hand(running, "data/apply", {"users": users})
         await shop.edit(SHOP, "FlashSale", "laptop", stock=1)
         await reach(shop, live_reasons.BELOW)
+        await in_state(shop, "SoldOut")
         await shop.edit(SHOP, "FlashSale", "laptop", stock=5)
         await reach(shop, live_reasons.ENOUGH, *live_reasons.READY)
+        await in_state(shop, "Open")
+        await shop.edit(SHOP, "FlashSale", "laptop", suspend=True)
+        await in_state(shop, "Suspended")
+        later = {"startTime": "2099-01-01T00:00:00Z"}
+        await shop.edit(SHOP, "FlashSale", "laptop", suspend=False, schedule=later)
+        await in_state(shop, "Scheduled")
 
         over = {"startTime": "2001-01-01T00:00:00Z", "endTime": "2001-01-02T00:00:00Z"}
         await shop.edit(SHOP, "FlashSale", "laptop", schedule=over, epoch="old")
         await reach(shop, live_reasons.EXPIRED)
+        await in_state(shop, "Ended")
         now = {"startTime": "2026-01-01T00:00:00Z"}
         await shop.edit(SHOP, "FlashSale", "laptop", schedule=now, durability="Replicated")
         via = {"address": redis_server.address, "via": "Proxy"}
@@ -271,3 +293,25 @@ async def test_books_that_nobody_could_open_yet(
                 break
             await shop.apply(SHOP, (Gone("FlashSale", "phone"),))
         assert reasons
+
+
+async def test_scaling_that_is_on_its_way(server: ApiServer) -> None:
+    scene = scaling_plane.Scene(server, await make_namespace(server))
+    await scene.deployment()
+    await scene.sale()
+    scene.at(0)
+    # What is to be changed is written down before: there this one ends.
+    async with scaling_plane.plane(scene, lives=2) as first:
+        await first.dies()
+    await scene.is_scaled("Unknown/Scaling")
+    async with scaling_plane.plane(scene):
+        await scene.is_scaled("True/Scaled")
+    scene.at(60)
+    async with scaling_plane.plane(scene, lives=1) as second:
+        await second.dies()
+    await scene.is_scaled("Unknown/ScalingBack")
+    async with scaling_plane.plane(scene, account=scaling_plane.WITHOUT):
+        condition = await scene.is_scaled("Unknown/NotScaledBack")
+        assert "controlPlane.scaling=true" in condition["message"]
+    async with scaling_plane.plane(scene):
+        await scene.is_scaled("False/ScaledBack")
