@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, TypeVar
 from controlplane.ledger.books import CHUNK, Books, Marks, Page, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
 
     from controlplane.ledger.copy import BooksCopy, CopyState
 
 T = TypeVar("T")
+#: The state line must stay readable in one piece, however many proxies there are.
+PROXY_NAMES_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +149,15 @@ def described(state: CopyState, page: Page, marks: Marks) -> CopyState:
         suspended=page.suspended,
         closed=marks.closed,
     )
+
+
+def named(proxies: Iterable[str]) -> tuple[str, ...]:
+    """Keep as many names of proxies as fit into the copy's state."""
+    kept: list[str] = []
+    left = PROXY_NAMES_BYTES
+    for name in proxies:
+        left -= len(name) + 4
+        if left < 0:
+            break
+        kept.append(name)
+    return tuple(kept)

@@ -21,12 +21,13 @@ import structlog
 
 from controlplane.ledger.books import Opening
 from controlplane.ledger.errors import CopyDamagedError, LedgerError
+from controlplane.ledger.follower import named
 from controlplane.ledger.pace import POLL_MS, heal_window_ms
 from controlplane.ledger.rest import Hearing, Rest
 from controlplane.ledger.state import BOOKS_LOST, NOBODY, Board, Closure, SaleState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from controlplane.ledger.copy import CopyState
     from controlplane.ledger.follower import Follower, Look
@@ -50,8 +51,6 @@ EXPIRED_LOOK_SECONDS = 60.0
 #: How long all proxies must have been back before a closure is lifted: their links to Redis need a
 #: moment to be made again, and what they know a moment to be taught.
 LIFT_AFTER_SECONDS = 3.0
-#: The state line must stay readable in one piece, however many proxies there are.
-PROXY_NAMES_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +259,7 @@ class Keeper:
             limit=self._plan.limit,
             expire_at_ms=self._expire_at_ms(),
             damaged=self._copy.damaged or (closed and self._copy.state.damaged),
-            proxies=tuple(within(map(" ".join, sorted(names)), PROXY_NAMES_BYTES)),
+            proxies=named(map(" ".join, sorted(names))),
         )
 
     # --------------------------------------------------------------------------------------- end
@@ -341,14 +340,3 @@ class Keeper:
 def name_of(plan: SalePlan) -> str:
     """Name the sale as users do."""
     return f"{plan.ref.namespace}/{plan.ref.name}"
-
-
-def within(names: Iterable[str], size: int) -> list[str]:
-    """Keep as many names as fit into `size` bytes."""
-    kept: list[str] = []
-    for name in names:
-        size -= len(name) + 4
-        if size < 0:
-            break
-        kept.append(name)
-    return kept
