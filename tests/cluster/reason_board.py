@@ -150,7 +150,7 @@ def _lacks(board: Board, namespace: str, wanted: Says) -> str:
     where = f"{namespace} {wanted.about} {wanted.condition}"
     if obj is None:
         return f"{where}: there is no such object"
-    found = by_type(_place(obj.get("status") or {}, wanted)).get(wanted.condition)
+    found = by_type(dict(_place(obj.get("status") or {}, wanted))).get(wanted.condition)
     if found is None:
         return "" if not wanted.expected else f"{where}: not said"
     seen = f"{found['status']}/{found['reason']}"
