@@ -17,6 +17,7 @@ import yaml
 
 from controlplane.sources.api_types import TYPES, WITH_STATUS
 from tests.cluster.cluster import by_type
+from tests.testkit.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 8
 _DEADLINE: Final = 60.0
+_COME_AGAIN: Final = 429
 _SALE: Final = """\
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -180,12 +182,17 @@ class Admin:
         return {one["metadata"]["name"]: one for one in found["items"]}
 
     async def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """One request."""
+        """One request; a server that has just started may ask to come again in a moment."""
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Content-Type": kind}
+
+        async def answered() -> httpx.Response | None:
+            response = await self._client.request(method, path, json=body, headers=headers)
+            return None if response.status_code == _COME_AGAIN else response
+
         async with self._free:
-            response = await self._client.request(
-                method, path, json=body, headers={"Content-Type": kind}
-            )
+            response = await eventually(answered, every=0.5, what=f"{method} {path} is answered")
+        assert response is not None
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text[:500]}"
         return dict(response.json())
 
