@@ -144,10 +144,11 @@ async def test_a_thousand_sales(
     assert await crowd.quiet() == written
     crowd.tell("started again", third)
 
-    # An edit is about one object.
+    # An edit is about one object: what is known at once, numbers when the books have followed, and
+    # what is told of proxies, which a replica that has just started keeps to itself for a moment.
     seconds = await crowd.edit(admission={"blockRatio": 0.5}, stock=200)
     before, written = written, await crowd.quiet()
-    assert before + 1 <= written <= before + 2
+    assert before + 1 <= written <= before + 3
     crowd.say(f"an edit is told of after {seconds:.2f} s")
 
     # Nothing happens, so nothing is written.

@@ -32,7 +32,7 @@ def static_bootstrap(
     del document["dynamic_resources"]
     parts = {
         "rds": {table["name"]: table for table in found["routes"]},
-        "config_discovery": {item["name"]: item["typed_config"] for item in found["extensions"]},
+        "config_discovery": {item["name"]: _at_start(item) for item in found["extensions"]},
     }
     for listener in found["listeners"]:
         address = listener.get("address", {}).get("socket_address")
@@ -50,6 +50,13 @@ def static_bootstrap(
         "secrets": found["secrets"],
     }
     return document
+
+
+def _at_start(extension: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter as a proxy gets it that has just started: it waits for code that it has to fetch."""
+    found: dict[str, Any] = extension["typed_config"]
+    found["config"]["vm_config"].pop("nack_on_code_cache_miss", None)
+    return found
 
 
 def _inline(value: Any, parts: Mapping[str, Mapping[str, Any]]) -> Any:
