@@ -34,11 +34,12 @@ from controlplane.kube.memory import (
 )
 from controlplane.kube.port_forward import PODS, PortForward
 from controlplane.kube.reflector import Rhythm, Target, reflect
-from controlplane.kube.resources import Key, Object, ResourceType, key_of, version_of
+from controlplane.kube.resources import CONFIG_MAPS, Key, Object, ResourceType, key_of, version_of
 from controlplane.kube.session import JSON_PATCH, MERGE_PATCH, Call, Session
 from controlplane.kube.streams import targets, watching
 
 __all__ = [
+    "CONFIG_MAPS",
     "EVENTS",
     "FIELD_MANAGER",
     "JSON_PATCH",

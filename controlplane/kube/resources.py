@@ -7,7 +7,7 @@ do not know, and write times that the server does not read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 Object: TypeAlias = dict[str, Any]
@@ -41,6 +41,10 @@ class ResourceType:
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+CONFIG_MAPS: Final = ResourceType("", "v1", "configmaps", "ConfigMap")
+"""Where replicas of one program keep what they have to tell each other."""
 
 
 def key_of(obj: Object) -> Key:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from controlplane.model import FlashSaleSpec, ObjectRef
     from controlplane.scaling.plan import Write
     from controlplane.scaling.targets import Change
+    from controlplane.sources.standings import Standing
 
 FINALIZER: Final = "sluice.dev/scaling"
 FIELD_MANAGER: Final = "sluice-scaling"
@@ -66,27 +67,29 @@ def said_of(status: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def sale_of(ref: ObjectRef, obj: Object, known: FlashSaleSpec | None) -> Sale:
-    """Read a sale; one that cannot be read goes on by its last version that could."""
-    metadata = obj["metadata"]
-    status = obj.get("status") or {}
-    try:
-        resource, _ = parse_served(obj)
-        spec = resource.spec if isinstance(resource, FlashSale) else known
-    except Invalid:
-        spec = known
+def sale_of(ref: ObjectRef, standing: Standing, spec: FlashSaleSpec | None) -> Sale:
+    """Read what stands on the server of a sale."""
     return Sale(
         ref=ref,
-        uid=str(metadata.get("uid") or ""),
-        version=str(metadata.get("resourceVersion") or ""),
-        generation=int(metadata.get("generation") or 1),
-        deleting=bool(metadata.get("deletionTimestamp")),
-        guarded=FINALIZER in (metadata.get("finalizers") or ()),
+        uid=standing.uid,
+        version=standing.version,
+        generation=standing.generation,
+        deleting=standing.deleting,
+        guarded=FINALIZER in standing.finalizers,
         spec=spec,
-        state=str(status.get("state") or ""),
-        recorded=Recorded.read(status),
-        said=said_of(status),
+        state=str(standing.status.get("state") or ""),
+        recorded=Recorded.read(standing.status),
+        said=said_of(standing.status),
     )
+
+
+def spec_of(obj: Object, known: FlashSaleSpec | None) -> FlashSaleSpec | None:
+    """Read a sale's spec; one that cannot be read goes on by its last version that could."""
+    try:
+        resource, _ = parse_served(obj)
+    except Invalid:
+        return known
+    return resource.spec if isinstance(resource, FlashSale) else known
 
 
 async def read_sale(session: Session, ref: ObjectRef) -> Object:

@@ -24,6 +24,7 @@ from controlplane.scaling import api
 from controlplane.scaling.news import news
 from controlplane.scaling.plan import Obstacles, permitted, plan
 from controlplane.scaling.targets import NOT_PERMITTED, Observed, Trouble
+from controlplane.sources.standings import Standing
 from controlplane.translate.grants import fault
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Round:
                 return None
             self._objects[ref] = obj
             known = self.inventory.get(FlashSale, ref.namespace, ref.name)
-            return api.sale_of(ref, obj, None if known is None else known.spec)
+            spec = api.spec_of(obj, None if known is None else known.spec)
+            return api.sale_of(ref, Standing.of(obj), spec)
 
         found = await self._all(map(one, refs))
         if errors:

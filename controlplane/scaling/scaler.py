@@ -22,9 +22,7 @@ from controlplane.model import FlashSale, Inventory, ReferenceGrant
 from controlplane.model.gateway import CONTROLLER_NAME
 from controlplane.scaling import api
 from controlplane.scaling.plan import plan, to_look_at
-from controlplane.scaling.records import Recorded
 from controlplane.scaling.round import Round, Server
-from controlplane.scaling.rush import Sale
 from controlplane.translate.grants import fault
 
 if TYPE_CHECKING:
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
 
     from controlplane.kube import Session
     from controlplane.model import ObjectRef
+    from controlplane.scaling.rush import Sale
     from controlplane.sources.standings import Standing, Standings
 
 log = structlog.get_logger(__name__)
@@ -180,16 +179,7 @@ class Scaler:
 
     def _cached(self, ref: ObjectRef, standing: Standing) -> Sale:
         known = self._inventory.get(FlashSale, ref.namespace, ref.name)
-        return Sale(
-            ref=ref,
-            generation=standing.generation,
-            deleting=standing.deleting,
-            guarded=api.FINALIZER in standing.finalizers,
-            spec=None if known is None else known.spec,
-            state=str(standing.status.get("state") or ""),
-            recorded=Recorded.read(standing.status),
-            said=api.said_of(standing.status),
-        )
+        return api.sale_of(ref, standing, None if known is None else known.spec)
 
 
 def _mark(standing: Standing) -> object:

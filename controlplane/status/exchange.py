@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from controlplane.kube import (
+    CONFIG_MAPS,
     Deleted,
     GoneError,
     Interrupted,
@@ -31,7 +32,7 @@ from controlplane.kube import (
 from controlplane.model import Problem
 from controlplane.status.known_reports import NORMAL, KnownReports
 from controlplane.status.replica_report import ReplicaReport, ReportError, decode
-from controlplane.status.report_writer import CONFIG_MAPS, KEY, LABEL, ReportWriter
+from controlplane.status.report_writer import KEY, LABEL, ReportWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

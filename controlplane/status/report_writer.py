@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from prometheus_client import Counter
 
-from controlplane.kube import KubeError, NotFoundError, ResourceType, UnavailableError, apply
+from controlplane.kube import CONFIG_MAPS, KubeError, NotFoundError, UnavailableError, apply
 from controlplane.kube.backoff import Backoff
 from controlplane.model.durations import format_instant
 from controlplane.status.replica_report import ReplicaReport, ReportError, encode
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     Make = Callable[[], Mapping[str, ReportedGateway]]
 
 log = structlog.get_logger(__name__)
-CONFIG_MAPS: Final = ResourceType("", "v1", "configmaps", "ConfigMap")
 LABEL: Final = "sluice.dev/replica-report"
 """Names the Lease for which the replicas stand."""
 KEY: Final = "report.json.gz"

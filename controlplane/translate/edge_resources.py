@@ -162,18 +162,10 @@ class EdgeResources:
     ) -> None:
         make = partial(wasm.extension, name, code, parameters=parameters, environment=environment)
 
-        resource = self._fragments.get(
-            (self._edge.key, kinds.EXTENSION, name),
-            (code, parameters, environment),
-            lambda: Resource.of(
-                kinds.EXTENSION,
-                name,
-                encode(make()),
-                encode(make(opening=True)) if code.uri else None,
-            ),
-        )
-        self._made.append(resource)
-        self._findings.own((self._edge.key, kinds.EXTENSION, name), *owners)
+        def bodies() -> tuple[bytes, bytes | None]:
+            return encode(make()), encode(make(opening=True)) if code.uri else None
+
+        self._add_made(kinds.EXTENSION, name, (code, parameters, environment), bodies, owners)
 
     # Backends.
 
@@ -296,20 +288,24 @@ class EdgeResources:
         owners: Iterable[ObjectRef],
     ) -> None:
         """Add a resource of its own, encoded anew only when its inputs changed."""
-        resource = self._fragments.get(
-            (self._edge.key, type_url, name),
-            inputs,
-            lambda: Resource.of(type_url, name, encode(make())),
-        )
-        self._made.append(resource)
-        self._findings.own((self._edge.key, type_url, name), *owners)
+        self._add_made(type_url, name, inputs, lambda: (encode(make()), None), owners)
 
     def _add(self, type_url: str, name: str, body: bytes, owners: Iterable[ObjectRef]) -> None:
-        resource = self._fragments.get(
-            (self._edge.key, type_url, name), (body,), lambda: Resource.of(type_url, name, body)
-        )
+        self._add_made(type_url, name, (body,), lambda: (body, None), owners)
+
+    def _add_made(
+        self,
+        type_url: str,
+        name: str,
+        inputs: tuple[Any, ...],
+        bodies: Callable[[], tuple[bytes, bytes | None]],
+        owners: Iterable[ObjectRef],
+    ) -> None:
+        """Add a resource, made anew of its bodies only when its inputs changed."""
+        key = (self._edge.key, type_url, name)
+        resource = self._fragments.get(key, inputs, lambda: Resource.of(type_url, name, *bodies()))
         self._made.append(resource)
-        self._findings.own((self._edge.key, type_url, name), *owners)
+        self._findings.own(key, *owners)
 
 
 def _keys(item: Routed) -> list[RuleKey]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.kube import (
+    CONFIG_MAPS,
     AlreadyExistsError,
     Deleted,
     Interrupted,
@@ -19,7 +20,6 @@ from controlplane.kube import (
     Listed,
     NotFoundError,
     Put,
-    ResourceType,
     Resumed,
     Rhythm,
     Target,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from controlplane.kube import Change, Object, Session
 
-CONFIG_MAPS: Final = ResourceType("", "v1", "configmaps", "ConfigMap")
 _MANY: Final = 500
 _PATIENCE: Final = 3.0
 """Seconds to wait for the watch to tell what was written."""

@@ -20,6 +20,8 @@ QUOTA: Final = "quota"
 REDIS_BRIDGE: Final = "redis-bridge"
 STEMS: Final = (FLASH_SALE, QUOTA, REDIS_BRIDGE)
 DIGITS: Final = 12
+FEWEST_DIGITS: Final = 4
+"""Of a hash that people type: fewer are a slip."""
 KEEP: Final = 6
 UNBUILT: Final = "0" * 64
 
@@ -120,7 +122,7 @@ class FilterStore:
         self._known(stem)
         names = [path.stem.removeprefix(f"{stem}-") for path in self._files(stem)]
         found = [name for name in names if name.startswith(digits[:DIGITS])]
-        if len(found) != 1 or len(digits) < 4:  # noqa: PLR2004 fewer digits are a slip
+        if len(found) != 1 or len(digits) < FEWEST_DIGITS:
             kept = ", ".join(names) or "none"
             raise FilterError(f"{stem} {digits!r} names no single file of the store; there: {kept}")
         path = self._folder / f"{stem}-{found[0]}.wasm"

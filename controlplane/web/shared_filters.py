@@ -27,7 +27,7 @@ from controlplane.web.code_lookups import Lookups
 from controlplane.web.code_objects import CHOICE
 from controlplane.web.code_shelf import CodeShelf
 from controlplane.web.errors import unavailable
-from controlplane.web.filter_store import DIGITS, STEMS, FilterError, check
+from controlplane.web.filter_store import DIGITS, FEWEST_DIGITS, STEMS, FilterError, check
 from controlplane.web.filters import described
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ ROUND: Final = 600.0
 """Seconds until everything is looked at again, though nothing has changed."""
 _YOUNG: Final = 3600.0
 """Seconds after a start in which nothing is deleted for its age: proxies are still coming."""
-_FEWEST_DIGITS: Final = 4
 
 
 class SharedFilters:
@@ -290,7 +289,7 @@ class SharedFilters:
         found = set(await asyncio.to_thread(self._store.match, stem, digits))
         shared = [one.sha256 for one in self._shelf.codes if one.filter == stem]
         found.update(one for one in shared if one.startswith(digits))
-        if len(found) == 1 and len(digits) >= _FEWEST_DIGITS:
+        if len(found) == 1 and len(digits) >= FEWEST_DIGITS:
             return found.pop()
         known = ", ".join(sorted({one[:DIGITS] for one in shared})) or "none"
         raise FilterError(f"{stem} {digits!r} names no single code; there: {known}")

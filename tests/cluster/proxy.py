@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from controlplane.xds import discovery_pb2, kinds
+from tests.testkit.waiting import alongside
 from tests.unit.xds.grpc_client import DELTA, Client, node
 from tests.unit.xds.samples import GATEWAY
 
@@ -72,9 +73,5 @@ async def proxy(port: int, name: str = "edge-1", gateway: str = GATEWAY) -> Asyn
     """A proxy of a gateway (`shop/edge`) that is connected while the context is open."""
     async with Client(port, DELTA) as client:
         made = Proxy(client, name, gateway)
-        task = asyncio.create_task(made.run())
-        try:
+        async with alongside(made.run()):
             yield made
-        finally:
-            task.cancel()
-            await asyncio.wait((task,))

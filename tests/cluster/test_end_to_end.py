@@ -22,7 +22,7 @@ from tests.cluster.cluster import by_type
 from tests.cluster.release import Ports, Release
 from tests.cluster.unsteady_path import UnsteadyPath
 from tests.testkit.fixtures import LOGS
-from tests.testkit.waiting import eventually, holds
+from tests.testkit.waiting import alongside, eventually, holds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -193,13 +193,9 @@ class Stage:
                 answers[(await self.ask(path, user)).status_code] += 1
                 await asyncio.sleep(0.01)
 
-        task = asyncio.create_task(ask())
-        try:
+        async with alongside(ask()) as task:
             yield answers
             assert not task.done(), task
-        finally:
-            task.cancel()
-            await asyncio.wait((task,))
 
     # -------------------------------------------------------------------------------- faults
     def kill_one(self) -> None:

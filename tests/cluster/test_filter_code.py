@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import pytest
 
+from controlplane.kube import CONFIG_MAPS
 from controlplane.local import EnvoyProcess
 from controlplane.local.ports import free_port
 from controlplane.translate import BootstrapOptions, ProxyTls, bootstrap, secret_files
 from controlplane.web import code_objects, shared_filters
 from controlplane.web.code_objects import CHOICE, KEPT, LABEL, SHA256, USED, name_of
-from controlplane.web.code_shelf import CONFIG_MAPS
 from controlplane.web.filter_store import STEMS, built_folder
 from controlplane.xds.credentials import TlsFiles
 from tests.cluster.cluster import OTHERS, Objects, cluster, edge, prepare, sale
@@ -28,7 +28,7 @@ from tests.cluster.proxy import proxy
 from tests.testkit.certificates import SERVER, Authority, gateway
 from tests.testkit.fixtures import LOGS
 from tests.testkit.load import get
-from tests.testkit.waiting import eventually, holds
+from tests.testkit.waiting import alongside, eventually, holds
 from tests.unit.app.control_plane import Running, control_plane
 from tests.unit.web.modules import built, module, section
 
@@ -523,13 +523,9 @@ async def asking(port: int) -> AsyncIterator[set[str]]:
             answers.add((await get(port, "/", authorization="me")).text)
             await asyncio.sleep(0.01)
 
-    task = asyncio.create_task(ask())
-    try:
+    async with alongside(ask()) as task:
         yield answers
         assert not task.done(), task
-    finally:
-        task.cancel()
-        await asyncio.wait((task,))
 
 
 async def runs(replica: Replica, sha256: str) -> None:

@@ -44,7 +44,7 @@ from tests.cluster.reason_manifests import (
     sale,
     service,
 )
-from tests.testkit.waiting import eventually
+from tests.testkit.waiting import alongside, eventually
 from tests.unit.app.control_plane import Running, control_plane
 from tests.unit.xds.grpc_client import DELTA, Client
 
@@ -163,12 +163,8 @@ class Stubborn(Proxy):
 async def stubborn(running: Running) -> AsyncIterator[Stubborn]:
     async with Client(port(running), DELTA) as client:
         made = Stubborn(client, "edge-1")
-        task = asyncio.create_task(made.run())
-        try:
+        async with alongside(made.run()):
             yield made
-        finally:
-            task.cancel()
-            await asyncio.wait((task,))
 
 
 async def test_what_proxies_do(shop: Cluster, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controlplane.kube import (
+    CONFIG_MAPS,
     Bookmark,
     ForbiddenError,
     Key,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 ROLES = ResourceType("rbac.authorization.k8s.io", "v1", "roles", "Role")
 BINDINGS = ResourceType("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
-CONFIG_MAPS = ResourceType("", "v1", "configmaps", "ConfigMap")
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from controlplane.kube import Listed, Put, ResourceType, Session, reflect
+from controlplane.kube import CONFIG_MAPS, Listed, Put, ResourceType, Session, reflect
 from controlplane.sources.api_types import TYPES
 from controlplane.status.replica_report import decode
-from controlplane.status.report_writer import CONFIG_MAPS, KEY, LABEL
+from controlplane.status.report_writer import KEY, LABEL
 from tests.cluster.cluster import Objects, by_type, cluster, edge, prepare, sale
 from tests.cluster.proxy import proxy
 from tests.cluster.quick_replica import QuickReplica, terms

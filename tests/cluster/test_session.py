@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controlplane.kube import (
+    CONFIG_MAPS,
     JSON_PATCH,
     AlreadyExistsError,
     Call,
@@ -12,7 +13,6 @@ from controlplane.kube import (
     ForbiddenError,
     InvalidError,
     NotFoundError,
-    ResourceType,
     Session,
     UnauthorizedError,
     UnavailableError,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 VERSION = Call("read the version", "GET", "/version")
-CONFIG_MAPS = ResourceType("", "v1", "configmaps", "ConfigMap")
 
 
 @pytest.fixture

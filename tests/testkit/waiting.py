@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ async def eventually(
     """The first true value of `predicate`, a plain or an async function.
 
     An AssertionError in the predicate counts as "not yet", so it may hold assertions before it
-    returns something true.
+    returns something true. A LookupError does, too: a status lacks its parts until it is written.
 
     Raises:
         AssertionError: it did not come true within `deadline` seconds. Names `what` was waited for
@@ -57,7 +58,7 @@ async def eventually(
     """
     end = time.monotonic() + deadline
     while True:
-        cause: AssertionError | None = None
+        cause: AssertionError | LookupError | None = None
         try:
             value = predicate()
             if inspect.isawaitable(value):
@@ -67,6 +68,8 @@ async def eventually(
             seen = repr(value)
         except AssertionError as error:
             cause, seen = error, str(error) or repr(error)
+        except LookupError as error:
+            cause, seen = error, repr(error)
         if time.monotonic() >= end:
             waited_for = what or getattr(predicate, "__name__", "the condition")
             message = f"{waited_for}: not so after {deadline:g} s; last seen: {seen}"
@@ -89,3 +92,14 @@ async def holds(
 
     what = getattr(check, "__name__", "the check")
     await eventually(passed, deadline=deadline, every=every, what=what)
+
+
+@asynccontextmanager
+async def alongside(work: Coroutine[Any, Any, object]) -> AsyncIterator[asyncio.Task[object]]:
+    """Something that goes on while the context is open, and is cancelled at its end."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))

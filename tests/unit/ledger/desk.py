@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from controlplane.ledger.copy import path_for
 from controlplane.ledger.ledger import Ledger
 from controlplane.ledger.presence import Connected, Presence
-from tests.testkit.waiting import eventually
+from tests.testkit.waiting import alongside, eventually
 from tests.unit.ledger.plans import GATEWAY
 
 if TYPE_CHECKING:
@@ -95,12 +94,10 @@ async def desk(
     folder: Path, plan: SalePlan, environ: dict[str, str] | None = None
 ) -> AsyncIterator[Desk]:
     made = Desk(folder, plan, environ or {})
-    task = asyncio.create_task(made.ledger.run())
     try:
-        yield made
+        async with alongside(made.ledger.run()) as task:
+            yield made
     finally:
-        task.cancel()
-        await asyncio.wait((task,))
         assert task.cancelled()
 
 

@@ -16,7 +16,7 @@ from controlplane.ledger.follower import Look
 from controlplane.ledger.glance import Glance
 from controlplane.ledger.ledger import Ledger
 from controlplane.ledger.presence import Connected, Presence
-from tests.testkit.waiting import eventually
+from tests.testkit.waiting import alongside, eventually
 from tests.unit.ledger.plans import GATEWAY, sale_plan
 
 if TYPE_CHECKING:
@@ -72,12 +72,8 @@ class Books120:
 @asynccontextmanager
 async def many(folder: Path, redis: RedisServer) -> AsyncIterator[Books120]:
     made = Books120(folder, redis)
-    task = asyncio.create_task(made.ledger.run())
-    try:
+    async with alongside(made.ledger.run()):
         yield made
-    finally:
-        task.cancel()
-        await asyncio.wait((task,))
 
 
 async def test_quiet_sales_are_not_looked_at_and_others_at_once(
