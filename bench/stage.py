@@ -26,7 +26,7 @@ from bench import loader, machine
 from bench.cases import CASES, FROM_FILE, PLAIN, header
 from bench.loader import Load
 from bench.passes import Passes, write_lines
-from controlplane.ledger.quota_counters import Counter
+from controlplane.ledger.counters import parse
 from controlplane.local import EnvoyProcess, RedisServer, StartError, find_envoy, free_port
 from controlplane.local.process import Process
 
@@ -294,9 +294,10 @@ class Stage:
         """How often Redis has looked a user up in any books; of a quota, what it has counted."""
         if case.quota:
             pattern = f"sluice:{{quota}}:bench/{case.name}/first:*"
-            keys = [key async for key in self.redis.scan_iter(pattern, count=1000)]
-            counters = await self.redis.mget(keys) if keys else []
-            return sum(Counter.parse(str(value)).b for value in counters if value)
+            async with Redis.from_url(self._server.url) as redis:  # whose values stay bytes
+                keys = [key async for key in redis.scan_iter(pattern, count=1000)]
+                counters = await redis.mget(keys) if keys else []
+            return sum(parse(value).b for value in counters if not isinstance(value, str))
         stats = await self.redis.info("commandstats")
         return int(stats.get("cmdstat_hget", {}).get("calls", 0))
 

@@ -135,13 +135,13 @@ class Counters:
                 found[key.consumer] = (spec, state)
         return found
 
-    async def _values(self, keys: Sequence[str]) -> tuple[int, list[str | None]]:
+    async def _values(self, keys: Sequence[str]) -> tuple[int, list[bytes | None]]:
         """Read values and Redis's clock, us, at the same moment."""
         if not keys:
             return 0, []
         clock, values = await self.client.transaction(("TIME",), ("MGET", *keys))
         seconds, micros = map(int, clock)
-        return seconds * 1_000_000 + micros, [None if one is None else text(one) for one in values]
+        return seconds * 1_000_000 + micros, list(values)
 
     async def _scan(self, match: str, cursor: int) -> AsyncIterator[tuple[int, list[str]]]:
         """Give where to go on, and keys, step by step until all or the time of a call is over."""
@@ -158,7 +158,7 @@ class Counters:
                 return
 
 
-def parse(value: str | None) -> Counter:
+def parse(value: bytes | None) -> Counter:
     """Read the value of a counter; what is not there, or not ours, has counted nothing."""
     try:
         return NOTHING if value is None else Counter.parse(value)

@@ -8,7 +8,8 @@ a counter by hand (`adjust`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from controlplane.ledger.quota_keys import Kind
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 _T = TypeVar("_T")
+
+_NUMBERS: Final = Struct("<ddd")
+"""What a counter's value begins with: its three numbers."""
 
 REFUSED: Final = 0
 """The verdict on a take: refused. Any other is that it may pass."""
@@ -214,9 +218,14 @@ class Counter:
     slots: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def parse(cls, value: str) -> Counter:
+    def parse(cls, value: bytes) -> Counter:
         """Read a counter's value; ValueError when it is not one."""
-        a, b, c, *slots = value.split(" ")
+        if len(value) < _NUMBERS.size:
+            raise ValueError(f"{len(value)} bytes are too few for a counter")
+        a, b, c = _NUMBERS.unpack_from(value)
+        if not all(0 <= number < inf for number in (a, b, c)):
+            raise ValueError(f"a counter cannot stand at {a}, {b}, {c}")
+        _, *slots = value[_NUMBERS.size :].decode("ascii").split(" ")
         pairs = [slot.split("=") for slot in slots]
         return cls(int(a), int(b), int(c), tuple((int(e), int(units)) for e, units in pairs))
 

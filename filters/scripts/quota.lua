@@ -12,8 +12,9 @@
 --       each meter: remaining, reset_ms, unless 1: wait_ms, if there is a hold: slot
 --       settle: 1, and for each meter: remaining}
 --
--- A counter is one string 'a b c', followed by ' e=s' for each slot of reservations: s units that
--- come back at e ms if nobody settles them. What a, b and c are:
+-- A counter is one string: a, b and c as doubles of 8 bytes each, low byte first, followed by text,
+-- ' e=s' for each slot of reservations: s units that come back at e ms if nobody settles them. What
+-- a, b and c are:
 --   f, c  begin of the window in ms, units used in it, 0
 --   s     begin of the window in ms, units used in it, units used in the window before
 --   b     last change in us, debt in units times us of span, 0; amount of it drains in each us
@@ -70,18 +71,16 @@ for c = 1, argv[item - 1] + 0 do
 end
 
 -- Reads counter k into its places in st, moved on to the present. These are, from j = 7k - 6 on:
--- a, b, c, the slots as text, the units in them, once it was changed its spec, and whether it lives
--- as long as its window in any case.
+-- a, b, c, the slots as text, the units in them, once it was changed its spec, and whether b is all
+-- that can have changed: it has no slots, and lives as long as its window in any case.
 local function look(st, j, text, argv, i, now, now_us)
   if text == nil then error('quota: there are not so many keys') end
   local kind, from = argv[i], argv[i + 2]
-  local a, b, c, slots
-  if text then a, b, c, slots = string.match(text, '^(%d+) (%d+) (%d+)(.*)$') end
-  local held, lives = 0, false
-  if not a then -- new, or not ours
-    a, b, c, slots = kind == 'b' and now_us or from, 0, 0, ''
+  local a, b, c, slots, held, lives = nil, 0, 0, '', 0, false
+  if text and #text >= 24 then a, b, c = struct.unpack('<ddd', text) end
+  if not (a and a >= 0 and b >= 0 and c >= 0 and a + b + c < math.huge) then -- new, or not ours
+    a, b, c = kind == 'b' and now_us or from, 0, 0
   else
-    a, b, c = a + 0, b + 0, c + 0
     if kind == 'b' then
       -- After a failover the clock may be behind what it was: then nothing drains until it is not.
       if now_us > a then
@@ -93,17 +92,15 @@ local function look(st, j, text, argv, i, now, now_us)
       c = kind == 's' and a == from + from - argv[i + 3] and b or 0
       a, b = from, 0
     else
-      lives = kind ~= 'c' -- windows of a calendar may turn out longer
+      lives = kind ~= 'c' and #text == 24 -- windows of a calendar may turn out longer
     end
-    if slots ~= '' then
-      local alive = ''
-      for e, s in string.gmatch(slots, ' (%d+)=(%d+)') do
+    if #text > 24 then
+      for e, s in string.gmatch(string.sub(text, 25), ' (%d+)=(%d+)') do
         if e + 0 > now then
-          alive = alive .. ' ' .. e .. '=' .. s
+          slots = slots .. ' ' .. e .. '=' .. s
           held = held + s
         end
       end
-      slots = alive
     end
   end
   st[j], st[j + 1], st[j + 2], st[j + 3], st[j + 4], st[j + 5], st[j + 6] =
@@ -257,12 +254,10 @@ for k = 1, #KEYS do
   local j = k * 7 - 6
   local i, slots = st[j + 5], st[j + 3]
   if i then
-    local a, b, c = st[j], st[j + 1], st[j + 2]
-    -- The short way for numbers that fit in 64 bits: debts may be longer.
-    local text = string.format(b + c < 1e18 and '%d %d %d' or '%.0f %.0f %.0f', a, b, c)
     if st[j + 6] and slots == '' then
-      call('SET', KEYS[k], text, 'KEEPTTL')
+      call('SETRANGE', KEYS[k], '8', struct.pack('<d', st[j + 1])) -- which leaves its life as it is
     else
+      local text = struct.pack('<ddd', st[j], st[j + 1], st[j + 2])
       local ms = reset(st, j, argv, i, now)
       if argv[i] == 's' then ms = ms + argv[i + 3] - argv[i + 2] end
       for e in string.gmatch(slots, ' (%d+)=') do ms = math.max(ms, e - now) end

@@ -64,6 +64,6 @@ class MovedScript:
             self._redis.delete(key)
             del self.ends[key]
 
-    def stored(self) -> dict[str, str]:
+    def stored(self) -> dict[str, bytes]:
         """Give all counters as they stand in Redis."""
-        return {key.decode(): self._redis.get(key).decode() for key in self._redis.keys()}  # noqa: SIM118
+        return {key.decode(): self._redis.get(key) for key in self._redis.keys()}  # noqa: SIM118

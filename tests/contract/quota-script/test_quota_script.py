@@ -2,14 +2,15 @@
 
 The filter charges counters that the control plane reads, both by the same script: what a counter is
 called, who a consumer is, and the order and meaning of every word are pinned. What differs from run
-to run is written as a word in angle brackets; parts of consumers are hexadecimal, as they need not
-be text.
+to run is written as a word in angle brackets; parts of consumers and numbers as they are stored are
+hexadecimal.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from struct import unpack_from
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,9 +92,10 @@ async def test_replies(shared_redis_server: RedisServer) -> None:
             else:
                 assert value == wanted, (case["name"], reply)
     for key, wanted in GOLDEN["stored"].items():
-        start, _, rest = (await client.command("GET", key)).decode().partition(" ")
-        assert 0 < int(start) <= known["<now>"]
-        assert f"<start> {rest}" == wanted.replace("<slot 2>", str(known["<slot 2>"]))
+        value = await client.command("GET", key)
+        assert 0 < unpack_from("<d", value)[0] <= known["<now>"]
+        found = f"<start> {value[8:16].hex()} {value[16:24].hex()}{value[24:].decode()}"
+        assert found == wanted.replace("<slot 2>", str(known["<slot 2>"]))
     await client.command("DEL", *{key for case in GOLDEN["runs"] for key in case["keys"]})
     await client.close()
 

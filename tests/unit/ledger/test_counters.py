@@ -11,7 +11,7 @@ from redis import Redis
 
 from controlplane.ledger import scripts
 from controlplane.ledger.counters import SCAN_SECONDS, Counters, parse, standing
-from controlplane.ledger.quota_counters import Batch, Meter, Spec, Take, Taken, peek
+from controlplane.ledger.quota_counters import Batch, Counter, Meter, Spec, Take, Taken, peek
 from controlplane.ledger.quota_keys import CounterKey, Kind, pattern
 from tests.testkit.quota_script import MovedScript
 
@@ -199,5 +199,5 @@ def test_a_look_agrees_with_the_script_at_any_time(
 
 def test_a_bucket_that_never_fills() -> None:
     spec = Spec(Kind.BUCKET, 0, HOUR)
-    seen = standing(spec, parse("1000 5 0"), 2_000)
+    seen = standing(spec, Counter(1000, 5, 0), 2_000)
     assert (seen.remaining, seen.resets_ms) == (0, None)

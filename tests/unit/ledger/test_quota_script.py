@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from math import inf, nan
+from struct import pack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,7 @@ from redis import Redis, ResponseError
 from redis.asyncio import Redis as AsyncRedis
 
 from controlplane.ledger import scripts
+from controlplane.ledger.counters import parse, standing
 from controlplane.ledger.quota_counters import (
     Batch,
     Counter,
@@ -51,6 +54,7 @@ EVERY_KIND = [
     Spec(Kind.BUCKET, 1, YEAR_MS, 50),
     Spec(Kind.CALENDAR, 50, MONTH),
 ]
+EVERY_WINDOW = [spec for spec in EVERY_KIND if spec.kind is not Kind.BUCKET]
 BIG = 10**9
 every_kind = pytest.mark.parametrize("spec", EVERY_KIND, ids=lambda spec: spec.kind.name)
 _names = itertools.count()
@@ -314,13 +318,52 @@ def test_a_bucket_does_not_drain_twice_when_the_clock_went_back(moved: MovedScri
     assert left == [Settled((4,)), Settled((3,)), Settled((2,))]
 
 
-def test_what_is_not_a_counter_counts_as_new(redis: Any) -> None:
-    redis.set("odd", "not ours")
+NOT_OURS = {
+    "words": b"not ours",
+    "digits": b"1795000000123 40 0 1795000000",
+    "a part": pack("<dd", 1, 2),
+    "below zero": pack("<ddd", 1, -40, 0),
+    "no number": pack("<ddd", 1, nan, 0),
+    "without end": pack("<ddd", inf, 40, 0),
+}
+
+
+@every_kind
+@pytest.mark.parametrize("value", NOT_OURS.values(), ids=NOT_OURS)
+def test_what_is_not_a_counter_counts_as_new(redis: Any, spec: Spec, value: bytes) -> None:
+    redis.set("odd", value)
     redis.rpush("list", "nor this")
-    spec = EVERY_KIND[0]
+    assert standing(spec, parse(value), redis.time()[0] * 1_000_000).used == 0
     _, reply = run(redis, take(Meter(spec, "odd")), take(Meter(spec, "list")))
     assert [one.readings[0].remaining for one in reply.answers] == [49, 49]
-    assert Counter.parse(redis.get("odd").decode()).b == 1
+    assert Counter.parse(redis.get("odd")).b > 0
+    assert redis.pttl("odd") > 0
+
+
+def test_how_a_counter_is_stored(moved: MovedScript) -> None:
+    """As docs/how-it-works.md says: other versions have counters in the same Redis."""
+    begin, before = 1_795_000_000_000, 1_794_999_999_000
+    spec = Spec(Kind.SLIDING, 50, 1000, ttl_ms=8000)
+    moved.move(-1_000_000)
+    moved.run(take(Meter(spec, "model", 4)))
+    assert moved.stored() == {"model": pack("<ddd", before, 4, 0)}
+    moved.move(1_000_000)
+    moved.run(take(Meter(spec, "model", 3)))
+    assert moved.stored() == {"model": pack("<ddd", begin, 3, 4)}
+    moved.run(take(Meter(spec, "model", 2, 5)), take(Meter(spec, "model", 0, 1)))
+    value = pack("<ddd", begin, 5, 4) + b" 1795000010000=6"
+    assert moved.stored() == {"model": value}
+    assert Counter.parse(value) == Counter(begin, 5, 4, ((1_795_000_010_000, 6),))
+
+
+@pytest.mark.parametrize("spec", EVERY_WINDOW, ids=lambda spec: spec.kind.name)
+def test_a_counter_lives_no_longer_for_being_charged(redis: Any, spec: Spec) -> None:
+    run(redis, take(Meter(spec, "model", 1)))
+    life = redis.pttl("model")
+    for _ in range(3):
+        run(redis, take(Meter(spec, "model", 1)))
+    assert life - 5000 < redis.pttl("model") <= life + 5000
+    assert Counter.parse(redis.get("model")).used(spec, redis.time()[0] * 1_000_000) == 4
 
 
 @pytest.mark.parametrize(
