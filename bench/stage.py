@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from redis.asyncio import Redis
@@ -29,10 +29,9 @@ from bench.passes import Passes, write_lines
 from controlplane.ledger.counters import parse
 from controlplane.local import EnvoyProcess, RedisServer, StartError, find_envoy, free_port
 from controlplane.local.process import Process
+from controlplane.local.startable import Startable
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from bench.cases import Case
     from bench.machine import Cores
 
@@ -56,7 +55,7 @@ class StageError(Exception):
     """A part did not start, or did not do what it should."""
 
 
-class Stage:
+class Stage(Startable):
     """Redis, control plane and Envoy, from start to end.
 
     Args:
@@ -79,27 +78,12 @@ class Stage:
         self._envoy: EnvoyProcess | None = None
         self._redis: Redis | None = None
 
-    async def __aenter__(self) -> Self:
-        _need(loader.PROGRAM, "make bench")
-        _need(NOOP, "make filters")
-        try:
-            await self._start()
-        except BaseException:
-            await self._exit.aclose()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._exit.aclose()
-
     # ------------------------------------------------------------------------------- starting
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Starts all of it; an error says what to make first."""
+        _need(loader.PROGRAM, "make bench")
+        _need(NOOP, "make filters")
         await self._server.start()
         self._exit.push_async_callback(self._server.close)
         self._redis = Redis.from_url(self._server.url, decode_responses=True)
@@ -108,6 +92,10 @@ class Stage:
         self.edit(0)
         await self._start_control_plane()
         await self.restart_envoy(1)
+
+    async def close(self) -> None:
+        """Ends all of it."""
+        await self._exit.aclose()
 
     async def _start_control_plane(self) -> None:
         self._xds, self._web = free_port(), free_port()

@@ -15,17 +15,17 @@ import shutil
 import tempfile
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from controlplane.local.errors import LocalError, MissingBinaryError
 from controlplane.local.ports import LOOPBACK
 from controlplane.local.process import Process, require
+from controlplane.local.startable import Startable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 _ENVIRONMENT = "SLUICE_ENVOY"
 _ADMIN_TIMEOUT = 10.0
@@ -60,7 +60,7 @@ def find_envoy() -> Path:
     raise MissingBinaryError(message)
 
 
-class EnvoyProcess:
+class EnvoyProcess(Startable):
     """One Envoy, from start to end.
 
     Args:
@@ -218,23 +218,6 @@ class EnvoyProcess:
         await self.stop()
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
-
-    async def __aenter__(self) -> Self:
-        """Starts Envoy, and leaves nothing behind when that fails."""
-        try:
-            await self.start()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     @property
     def _admin_file(self) -> Path:

@@ -17,15 +17,15 @@ import tempfile
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from controlplane.local.errors import LocalError, MissingBinaryError, PortTakenError, StartError
 from controlplane.local.ports import LOOPBACK, free_port
 from controlplane.local.process import Process, require
+from controlplane.local.startable import Startable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 _VERSION = re.compile(r"\bv=(\d+(?:\.\d+)*)")
 _PORT_TRIES = 5
@@ -79,7 +79,7 @@ def _inspect(path: Path) -> RedisBinary | None:
     return RedisBinary(path, tuple(map(int, match[1].split(".")))) if match else None
 
 
-class RedisServer:
+class RedisServer(Startable):
     """One redis-server on loopback.
 
     The port and the folder stay the same through `stop`, `kill` and `start`, so a restarted server
@@ -204,23 +204,6 @@ class RedisServer:
         await self.stop()
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
-
-    async def __aenter__(self) -> Self:
-        """Starts the server, and leaves nothing behind when that fails."""
-        try:
-            await self.start()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _start_once(self, deadline: float) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

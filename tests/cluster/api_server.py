@@ -15,7 +15,7 @@ import ssl
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import yaml
@@ -23,10 +23,10 @@ import yaml
 from controlplane.local.errors import MissingBinaryError, StartError
 from controlplane.local.ports import LOOPBACK, free_port
 from controlplane.local.process import Process, require
+from controlplane.local.startable import Startable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 ROOT = Path(__file__).parents[2]
 ADMIN = "admin"
@@ -47,7 +47,7 @@ def binary(name: str) -> Path:
     return path
 
 
-class ApiServer:
+class ApiServer(Startable):
     """etcd and kube-apiserver on loopback ports, which stay the same over restarts.
 
     `service_accounts` are user names that get a token at the start; any other ServiceAccount can
@@ -204,22 +204,6 @@ class ApiServer:
             self._etcd.kill()
         if self._data is not None:
             await asyncio.to_thread(shutil.rmtree, self._data, ignore_errors=True)
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def _start_etcd(self, deadline: float) -> None:
         program = binary("etcd")

@@ -9,7 +9,7 @@ import shlex
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -20,10 +20,10 @@ from controlplane.local.ports import LOOPBACK, free_port
 from controlplane.local.process import Process
 from controlplane.local.redis_server import RedisServer
 from controlplane.local.shop import Shop
+from controlplane.local.startable import Startable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from controlplane.local.demo.place import Scene
 
@@ -33,7 +33,7 @@ _STOP_DEADLINE = 10.0
 _COMMAND_DEADLINE = 60.0
 
 
-class Ground:
+class Ground(Startable):
     """Redis, the shop, the control plane on a folder, and an Envoy; `async with` runs them.
 
     Args:
@@ -79,21 +79,31 @@ class Ground:
         """Where the command line finds the control plane."""
         return f"http://{LOOPBACK}:{self.web_port}"
 
-    async def __aenter__(self) -> Self:
-        """Start all of it, and leave nothing behind when that fails."""
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
+    async def start(self) -> None:
+        """Start all of it, telling what."""
+        await asyncio.to_thread(find_envoy)  # missing? then better before anything is started
+        self.manifests.mkdir(parents=True, exist_ok=True)
+        self._say("starting Redis and the shop")
+        await self._stack.enter_async_context(self.redis)
+        if self.scene.replica:
+            await self._stack.enter_async_context(self._replica())
+        await self._stack.enter_async_context(self.shop)
+        for file, text in self.scene.manifests(self.place).items():
+            self.write(file, text)
+        self._say("starting the control plane")
+        await self._serve()
+        self._say("starting Envoy")
+        bootstrap = await self.sluice(
+            *("bootstrap", "--gateway", GATEWAY),
+            *("--xds-address", f"{LOOPBACK}:{self.xds_port}"),
+            *("--manifests", str(self.manifests)),
+        )
+        envoy = EnvoyProcess(bootstrap, concurrency=WORKERS, directory=self.folder)
+        await self._stack.enter_async_context(envoy)
+        self._write_environment()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
+        """End all of it."""
         await self._stack.aclose()
 
     def write(self, file: str, text: str) -> None:
@@ -131,28 +141,6 @@ class Ground:
     async def sluice_json(self, *arguments: str) -> Any:
         """Run a command with `--output json`, and read it."""
         return json.loads(await self.sluice(*arguments, "--output", "json"))
-
-    async def _start(self) -> None:
-        await asyncio.to_thread(find_envoy)  # missing? then better before anything is started
-        self.manifests.mkdir(parents=True, exist_ok=True)
-        self._say("starting Redis and the shop")
-        await self._stack.enter_async_context(self.redis)
-        if self.scene.replica:
-            await self._stack.enter_async_context(self._replica())
-        await self._stack.enter_async_context(self.shop)
-        for file, text in self.scene.manifests(self.place).items():
-            self.write(file, text)
-        self._say("starting the control plane")
-        await self._serve()
-        self._say("starting Envoy")
-        bootstrap = await self.sluice(
-            *("bootstrap", "--gateway", GATEWAY),
-            *("--xds-address", f"{LOOPBACK}:{self.xds_port}"),
-            *("--manifests", str(self.manifests)),
-        )
-        envoy = EnvoyProcess(bootstrap, concurrency=WORKERS, directory=self.folder)
-        await self._stack.enter_async_context(envoy)
-        self._write_environment()
 
     def _replica(self) -> RedisServer:
         following = {"replicaof": f"{LOOPBACK} {self.redis.port}"}
