@@ -37,9 +37,21 @@ async def test_the_last_assertion_is_the_cause() -> None:
     assert str(raised.value.__cause__) == "too dry"
 
 
+async def test_what_has_no_such_part_yet_is_waited_for() -> None:
+    status: dict[str, str] = {}
+
+    def predicate() -> str:
+        return status["phase"]
+
+    with pytest.raises(AssertionError, match=r"predicate: .* last seen: KeyError\('phase'\)"):
+        await eventually(predicate, deadline=0)
+    status["phase"] = "Open"
+    assert await eventually(predicate) == "Open"
+
+
 async def test_other_errors_end_the_wait_at_once() -> None:
     def predicate() -> bool:
-        raise KeyError
+        raise TypeError
 
-    with pytest.raises(KeyError):
+    with pytest.raises(TypeError):
         await eventually(predicate)
