@@ -322,7 +322,6 @@ NOT_OURS = {
     "words": b"not ours",
     "digits": b"1795000000123 40 0 1795000000",
     "a part": pack("<dd", 1, 2),
-    "below zero": pack("<ddd", 1, -40, 0),
     "no number": pack("<ddd", 1, nan, 0),
     "without end": pack("<ddd", inf, 40, 0),
 }
@@ -338,6 +337,18 @@ def test_what_is_not_a_counter_counts_as_new(redis: Any, spec: Spec, value: byte
     assert [one.readings[0].remaining for one in reply.answers] == [49, 49]
     assert Counter.parse(redis.get("odd")).b > 0
     assert redis.pttl("odd") > 0
+
+
+@every_kind
+@pytest.mark.parametrize("numbers", [(-40, 0), (0, -40)])
+def test_a_counter_below_zero_counts_as_new(
+    moved: MovedScript, redis: Any, spec: Spec, numbers: tuple[int, int]
+) -> None:
+    """Nobody gets more than the limit by it."""
+    begin = moved.now_us + 10 if spec.burst else spec.window(moved.now_us // 1000)[0]
+    redis.set("odd", pack("<ddd", begin, *numbers))
+    assert standing(spec, parse(redis.get("odd")), moved.now_us).remaining == 50
+    assert reading(moved, Meter(spec, "odd")).remaining == 49
 
 
 def test_how_a_counter_is_stored(moved: MovedScript) -> None:
