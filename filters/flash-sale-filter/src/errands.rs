@@ -140,7 +140,7 @@ impl Vm {
         if wire.admissions.is_empty() {
             return;
         }
-        let room = wire.link().room();
+        let room = wire.link().room(wire.admissions.len());
         if room == 0 {
             return;
         }

@@ -48,6 +48,18 @@ pub(crate) struct Connection<R> {
     /// Ticks since the last message or reply.
     ticks: u32,
     slots: VecDeque<Slot<R>>,
+    /// The messages that they left with, the oldest first.
+    messages: VecDeque<Message>,
+}
+
+/// A message that has left.
+#[derive(Debug)]
+struct Message {
+    left_at: Moment,
+    /// Its commands whose replies have not come.
+    due: usize,
+    /// Requests that wait on its commands.
+    weight: usize,
 }
 
 /// A command whose reply has not come.
@@ -101,6 +113,7 @@ impl<R> Connection<R> {
             heard_at: now,
             ticks: 0,
             slots: VecDeque::new(),
+            messages: VecDeque::new(),
         }
     }
 
@@ -109,10 +122,26 @@ impl<R> Connection<R> {
         self.slots.is_empty()
     }
 
-    /// A message leaves.
+    /// Requests that wait on the messages under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.messages.iter().map(|message| message.weight).sum()
+    }
+
+    /// A message leaves, with all that was asked and has not left before.
     pub(crate) fn sends(&mut self, now: Moment) {
+        let before: usize = self.messages.iter().map(|message| message.due).sum();
+        let fresh = self.slots.iter().skip(before);
+        let (due, weight) = fresh.fold((0, 0), |(due, sum), slot| (due + 1, sum + slot.weight()));
+        self.messages.push_back(Message { left_at: now, due, weight });
         self.sent_at = now;
         self.ticks = 0;
+    }
+
+    /// When a message left whose last reply has come; each is told once.
+    pub(crate) fn answered(&mut self) -> Option<Moment> {
+        let left_at = self.messages.front().filter(|message| message.due == 0)?.left_at;
+        self.messages.pop_front();
+        Some(left_at)
     }
 
     /// Bytes have come.
@@ -162,7 +191,10 @@ impl<R> Connection<R> {
         }
         let Some(slot) = self.slots.pop_front() else { return Answer::Unasked };
         let mut asked = match slot {
-            Slot::Own(step) => return Answer::Own(step, value),
+            Slot::Own(step) => {
+                self.one_less();
+                return Answer::Own(step, value);
+            }
             Slot::Asked(asked) => asked,
         };
         match (asked.confirmed, asked.reply.take()) {
@@ -172,12 +204,19 @@ impl<R> Connection<R> {
                 Answer::Part
             }
             (_, reply) => {
+                self.one_less();
                 let Some(pending) = asked.pending else { return Answer::Late };
                 match reply {
                     Some(reply) => Answer::Command(pending, reply, Some(value)),
                     None => Answer::Command(pending, value, None),
                 }
             }
+        }
+    }
+
+    fn one_less(&mut self) {
+        if let Some(oldest) = self.messages.iter_mut().find(|message| message.due > 0) {
+            oldest.due -= 1;
         }
     }
 
@@ -193,14 +232,15 @@ impl<R> Connection<R> {
         }
     }
 
-    /// The commands of a message that did not leave, the latest first. A message has either these or the link's own
-    /// ones, and leaves when every earlier reply has come: where there is one of the link's own, none is handed out.
+    /// The commands of the latest message, which did not leave after all, the latest first. A message has either these or
+    /// the link's own ones: where there is one of the link's own, none is handed out.
     pub(crate) fn take_unsent(&mut self) -> Vec<Pending<R>> {
         if self.slots.iter().any(|slot| matches!(slot, Slot::Own(_))) {
             return Vec::new();
         }
-        let slots = core::mem::take(&mut self.slots).into_iter().rev();
-        slots.filter_map(Slot::into_pending).collect()
+        let due = self.messages.pop_back().map_or(0, |message| message.due);
+        let unsent = self.slots.split_off(self.slots.len().saturating_sub(due));
+        unsent.into_iter().rev().filter_map(Slot::into_pending).collect()
     }
 
     /// The commands that wait for replies, the latest first.
@@ -210,6 +250,13 @@ impl<R> Connection<R> {
 }
 
 impl<R> Slot<R> {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Asked(Asked { pending: Some(pending), .. }) => pending.command.weight as usize,
+            Self::Asked(_) | Self::Own(_) => 0,
+        }
+    }
+
     fn into_pending(self) -> Option<Pending<R>> {
         match self {
             Self::Asked(asked) => asked.pending,

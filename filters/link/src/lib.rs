@@ -6,7 +6,8 @@
 //! the loop that does it right; a filter implements [`Owner`] and calls one function in each of its callbacks.
 //!
 //! What the link keeps to:
-//! - Commands that arrive while a batch is in flight leave together as the next one.
+//! - Commands that arrive while a batch is in flight leave together as the next one: behind it when they are half of what
+//!   may be outstanding, and after it otherwise.
 //! - Every command gets exactly one [`Outcome`], at the latest one tick after its deadline. One that left and was not
 //!   answered is told apart from one that never left.
 //! - A reply is never matched to another command, however late it comes.

@@ -188,6 +188,14 @@ impl<R> Link<R> {
 
     /// All bytes at hand have been read.
     fn heard(&mut self, mut connection: Connection<R>, now: Moment) {
+        while let Some(left_at) = connection.answered() {
+            if connection.phase == Phase::Ready {
+                // served is what counts: a server that dies of the first command has not been reached
+                self.failures = 0;
+                let micros = now.since(left_at).as_micros();
+                self.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+            }
+        }
         if connection.is_idle() {
             match connection.phase {
                 Phase::Greeting if connection.too_old => {
@@ -202,13 +210,7 @@ impl<R> Link<R> {
                     self.events.push_back(Event::Greeted);
                 }
                 Phase::Stalled => connection.say(vec![(Step::Ping, Command::new("PING"))]),
-                Phase::Ready => {
-                    // served is what counts: a server that dies of the first command has not been reached
-                    self.failures = 0;
-                    let micros = now.since(connection.sent_at).as_micros();
-                    self.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
-                }
-                Phase::Opening => {}
+                Phase::Ready | Phase::Opening => {}
             }
         }
         self.connections.push(connection);

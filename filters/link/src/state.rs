@@ -163,16 +163,30 @@ impl<R> Link<R> {
         self.connections.iter().any(|connection| connection.token == token)
     }
 
-    /// How many requests' commands may leave now: compose them as late as this, so that a batch takes in whoever has
-    /// come meanwhile. 0 while a batch is in flight, and while no connection serves.
-    pub fn room(&self) -> usize {
-        let idle =
-            |connection: &&Connection<R>| connection.phase == Phase::Ready && connection.is_idle();
-        match self.current_connection().filter(idle) {
-            Some(_) => {
-                self.settings().map_or(0, |s| s.outstanding.saturating_sub(self.waiting.weight()))
-            }
-            None => 0,
+    /// How many requests' commands may leave now, when so many have gathered: compose them as late as this, so that a
+    /// batch takes in whoever has come meanwhile. 0 while they had better wait, and while no connection serves.
+    pub fn room(&self, gathered: usize) -> usize {
+        let Some(connection) = self.current_connection().filter(|c| c.phase == Phase::Ready) else {
+            return 0;
+        };
+        let waiting = self.waiting.weight();
+        self.allowance(connection, waiting.saturating_add(gathered)).saturating_sub(waiting)
+    }
+
+    /// How many requests' commands may leave now on a connection, when so many wait.
+    ///
+    /// While a batch is under way the others gather: a message costs more than the commands in it. But half of what may
+    /// be outstanding leaves behind the other half, so that neither side has to wait for the other: Redis works on one
+    /// half while the worker reads the replies to the other, and what follows from them.
+    fn allowance(&self, connection: &Connection<R>, waiting: usize) -> usize {
+        let outstanding = self.settings().map_or(0, |settings| settings.outstanding);
+        let (half, under_way) = (outstanding / 2, connection.under_way());
+        if connection.is_idle() {
+            outstanding
+        } else if connection.phase == Phase::Ready && under_way <= half && waiting >= half {
+            outstanding - under_way
+        } else {
+            0
         }
     }
 
@@ -266,7 +280,6 @@ impl<R> Link<R> {
     fn fill(&mut self, at: usize) -> Vec<u8> {
         let mut out = core::mem::take(&mut self.send_buffer);
         out.clear();
-        let room = self.settings().map_or(0, |settings| settings.outstanding);
         let Some(connection) = self.connections.get_mut(at) else { return out };
         if !connection.own.is_empty() {
             core::mem::swap(&mut connection.own, &mut out);
@@ -281,6 +294,8 @@ impl<R> Link<R> {
         }
         let another_opens =
             self.connections.iter().any(|connection| connection.phase == Phase::Opening);
+        let waiting = self.waiting.weight();
+        let mut left = self.connections.get(at).map_or(0, |c| self.allowance(c, waiting));
         let Some(connection) = self.connections.get_mut(at) else { return out };
         let serves = self.current == Some(connection.token);
         let lanes: &[Lane] = match connection.phase {
@@ -290,14 +305,10 @@ impl<R> Link<R> {
             Phase::Ready if serves => &[Lane::First, Lane::Normal],
             _ => return out,
         };
-        if !connection.is_idle() {
-            return out;
-        }
-        let mut left = room;
-        // a command that is heavier than the bound still leaves, alone
-        while let Some(pending) =
-            self.waiting.pop(lanes, if connection.is_idle() { usize::MAX } else { left })
-        {
+        while left > 0 {
+            // a command that is heavier than the bound still leaves, alone
+            let most = if connection.is_idle() { usize::MAX } else { left };
+            let Some(pending) = self.waiting.pop(lanes, most) else { break };
             left = left.saturating_sub(pending.command.weight as usize);
             connection.ask(pending, &mut out);
             self.stats.commands += 1;

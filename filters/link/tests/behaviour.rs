@@ -165,9 +165,9 @@ fn first_commands_overtake_on_a_serving_connection() {
 #[test]
 fn commands_gather_while_a_batch_is_in_flight() {
     let mut rig = Rig::serving();
-    assert_eq!(rig.link.room(), 64);
+    assert_eq!(rig.link.room(1), 64);
     rig.ask("A", 1);
-    assert_eq!(rig.link.room(), 0);
+    assert_eq!(rig.link.room(1), 0);
     rig.ask("B", 2);
     rig.ask("C", 3);
     assert_eq!(rig.take_sent(), ["A"]);
@@ -178,8 +178,32 @@ fn commands_gather_while_a_batch_is_in_flight() {
     assert_eq!(rig.outcome(3), None);
     rig.reply(1, "3\r\n");
     assert_eq!(rig.outcome(3), Some(&replied(3)));
-    assert_eq!(rig.link.room(), 64);
+    assert_eq!(rig.link.room(1), 64);
     assert_eq!((rig.link.stats().batches, rig.link.stats().commands), (3, 3));
+}
+
+#[test]
+fn half_of_the_bound_leaves_behind_a_batch() {
+    let mut rig = Rig::serving();
+    rig.ask("FIRST", 0);
+    assert_eq!((rig.link.room(31), rig.link.room(32)), (0, 63));
+    for ticket in 1..=31 {
+        rig.ask("X", ticket);
+    }
+    assert_eq!(rig.take_sent(), ["FIRST"]);
+    rig.ask("X", 32);
+    assert_eq!(rig.take_sent()[0].matches('X').count(), 32);
+    // more than half is under way
+    assert_eq!(rig.link.room(64), 0);
+    rig.ask("Y", 33);
+    rig.reply(1, ":0\r\n");
+    assert_eq!((rig.link.room(30), rig.link.room(31)), (0, 31));
+    rig.reply(1, &":1\r\n".repeat(31));
+    assert_eq!(rig.take_sent(), [] as [&str; 0]);
+    rig.reply(1, ":1\r\n");
+    assert_eq!(rig.take_sent(), ["Y"]);
+    rig.reply(1, ":2\r\n");
+    assert_eq!((rig.outcome(32), rig.outcome(33)), (Some(&replied(1)), Some(&replied(2))));
 }
 
 #[test]
@@ -189,25 +213,29 @@ fn no_more_than_the_bound_is_outstanding() {
     for ticket in 1..=100 {
         rig.ask("X", ticket);
     }
-    rig.take_sent();
+    let sent = |rig: &mut Rig| -> Vec<usize> {
+        rig.take_sent().iter().map(|message| message.matches('X').count()).collect()
+    };
+    assert_eq!(sent(&mut rig), [0, 32]);
     rig.reply(1, ":0\r\n");
-    assert_eq!(rig.take_sent()[0].matches('X').count(), 64);
+    assert_eq!(sent(&mut rig), [32]);
     rig.reply(1, &":1\r\n".repeat(64));
-    assert_eq!(rig.take_sent()[0].matches('X').count(), 36);
+    assert_eq!(sent(&mut rig), [36]);
 }
 
 #[test]
 fn a_command_counts_as_the_requests_that_wait_on_it() {
     let mut rig = Rig::serving();
     rig.ask("FIRST", 0);
-    for (ticket, weight) in [(1, 40), (2, 24), (3, 1), (4, 500), (5, 1)] {
+    for (ticket, weight) in [(1, 24), (2, 40), (3, 1), (4, 500), (5, 1)] {
         let mut command = Command::new("X");
         command.int(i64::from(ticket)).weight(weight);
         rig.submit(Lane::Normal, command, ticket, 100);
     }
-    rig.take_sent();
+    // 64 wait then, and there is room for 63
+    assert_eq!(rig.take_sent(), ["FIRST", "X 1"]);
     rig.reply(1, ":0\r\n");
-    assert_eq!(rig.take_sent(), ["X 1 | X 2"]);
+    assert_eq!(rig.take_sent(), ["X 2"]);
     rig.reply(1, ":0\r\n:0\r\n");
     assert_eq!(rig.take_sent(), ["X 3"]);
     rig.reply(1, ":0\r\n");
@@ -215,6 +243,59 @@ fn a_command_counts_as_the_requests_that_wait_on_it() {
     assert_eq!(rig.take_sent(), ["X 4"]);
     rig.reply(1, ":0\r\n");
     assert_eq!(rig.take_sent(), ["X 5"]);
+}
+
+/// A batch of one command, and one of 32 behind it, the tickets of which begin with 1.
+fn two_under_way() -> Rig {
+    let mut rig = Rig::serving();
+    rig.ask("FIRST", 0);
+    rig.milliseconds += 2;
+    for ticket in 1..=32 {
+        let mut command = Command::new("X");
+        command.once();
+        rig.submit(Lane::Normal, command, ticket, 100);
+    }
+    assert_eq!(rig.take_sent().len(), 2);
+    rig
+}
+
+#[test]
+fn each_batch_is_timed_from_its_own_departure() {
+    let mut rig = two_under_way();
+    rig.milliseconds += 1;
+    rig.reply(1, ":0\r\n:1\r\n");
+    assert_eq!((rig.link.next_latency(), rig.link.next_latency()), (Some(3000), None));
+    rig.milliseconds += 4;
+    rig.reply(1, &":1\r\n".repeat(31));
+    assert_eq!((rig.link.next_latency(), rig.link.next_latency()), (Some(5000), None));
+}
+
+#[test]
+fn both_batches_are_lost_with_their_connection() {
+    let mut rig = two_under_way();
+    rig.close(1);
+    for ticket in 1..=32 {
+        assert_eq!(rig.outcome(ticket), Some(&Outcome::Lost { sent: true }));
+    }
+    rig.tick(21);
+    rig.reply(2, HELLO);
+    assert_eq!(rig.take_sent(), ["HELLO 2", "FIRST"]);
+}
+
+#[test]
+fn deadlines_of_both_batches_are_kept() {
+    let mut rig = two_under_way();
+    rig.reply(1, ":0\r\n:1\r\n");
+    rig.tick(99);
+    assert_eq!(rig.outcome(2), None);
+    rig.tick(1);
+    for ticket in 2..=32 {
+        assert_eq!(rig.outcome(ticket), Some(&Outcome::TimedOut { sent: true }));
+    }
+    // Replies that come late make room all the same.
+    rig.reply(1, &":1\r\n".repeat(31));
+    assert_eq!(rig.link.stats().late_replies, 31);
+    assert_eq!(rig.link.room(1), 64);
 }
 
 #[test]

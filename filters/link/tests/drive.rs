@@ -155,6 +155,22 @@ fn a_failed_send_loses_nothing() {
 }
 
 #[test]
+fn a_failed_send_behind_a_batch_loses_nothing() {
+    let vm = Vm::serving();
+    vm.ask("A", 0);
+    fake::fail_grpc_send(Some(host::Status::NOT_FOUND));
+    (1..=32).for_each(|ticket| vm.ask_once("B", ticket));
+    fake::fail_grpc_send(None);
+    vm.tick(ROOT, 25);
+    vm.receive(2, HELLO);
+    vm.receive(2, &b":1\r\n".repeat(33));
+    let mut outcomes = vm.outcomes.take();
+    outcomes.sort_by_key(|(ticket, _)| *ticket);
+    let replied = (0..=32).map(|ticket| (ticket, Outcome::Reply(Value::Int(1))));
+    assert_eq!(outcomes, replied.collect::<Vec<_>>());
+}
+
+#[test]
 fn a_root_that_went_unnoticed_takes_nothing_along() {
     let vm = Vm::serving();
     vm.adopt(2);

@@ -110,7 +110,7 @@ impl Vm {
         if self.waiting.is_empty() && self.settlements.is_empty() {
             return;
         }
-        let room = self.wire.link.room();
+        let room = self.wire.link.room(self.waiting.len());
         if room == 0 {
             return;
         }

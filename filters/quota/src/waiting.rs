@@ -147,6 +147,11 @@ impl<O: Clone> Waiting<O> {
         }
     }
 
+    /// Requests that wait to be asked about.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether no request waits to be asked about.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -158,6 +158,11 @@ impl Admissions {
         }
     }
 
+    /// Users who wait to be asked about.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether somebody waits to be asked about.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
