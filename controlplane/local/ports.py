@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections import deque
 from pathlib import Path
 
 from controlplane.local.errors import LocalError
@@ -19,17 +20,20 @@ _LOWEST = 10_000
 _HIGHEST = 32_767
 _TRIES = 200
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_given: deque[int] = deque(maxlen=1000)
+"""What was handed out lately: its server may not listen yet."""
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on now.
+    """A TCP port of the loopback address that nobody listens on now, another one each time.
 
     It is free, not reserved: whoever starts a server on it should be ready to try another.
     """
     ceiling = _ceiling()
     for _ in range(_TRIES):
         port = random.randint(_LOWEST, ceiling)  # noqa: S311 - spreads parallel runs, no secret
-        if _is_free(port):
+        if port not in _given and _is_free(port):
+            _given.append(port)
             return port
     message = f"no free TCP port between {_LOWEST} and {ceiling} on {LOOPBACK}: end what uses them"
     raise LocalError(message)
