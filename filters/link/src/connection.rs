@@ -43,7 +43,7 @@ pub(crate) struct Connection<R> {
     /// The server does not know `HELLO`.
     pub(crate) too_old: bool,
     pub(crate) decoder: Decoder,
-    pub(crate) sent_at: Moment,
+    sent_at: Moment,
     heard_at: Moment,
     /// Ticks since the last message or reply.
     ticks: u32,
@@ -214,6 +214,7 @@ impl<R> Connection<R> {
         }
     }
 
+    /// The last reply to a command has come, or to one of the link's own: replies come in the order of messages.
     fn one_less(&mut self) {
         if let Some(oldest) = self.messages.iter_mut().find(|message| message.due > 0) {
             oldest.due -= 1;

@@ -332,10 +332,11 @@ NOT_OURS = {
 def test_what_is_not_a_counter_counts_as_new(redis: Any, spec: Spec, value: bytes) -> None:
     redis.set("odd", value)
     redis.rpush("list", "nor this")
-    assert standing(spec, parse(value), redis.time()[0] * 1_000_000).used == 0
+    now_us = redis.time()[0] * 1_000_000
+    assert standing(spec, parse(value), now_us).used == 0
     _, reply = run(redis, take(Meter(spec, "odd")), take(Meter(spec, "list")))
     assert [one.readings[0].remaining for one in reply.answers] == [49, 49]
-    assert Counter.parse(redis.get("odd")).b > 0
+    assert Counter.parse(redis.get("odd")).used(spec, now_us) == 1
     assert redis.pttl("odd") > 0
 
 
